@@ -1,0 +1,1 @@
+"""Judging what is published. Nothing here owns a table."""

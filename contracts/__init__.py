@@ -1,0 +1,1 @@
+"""Contracts: one file per dataset, and everything that is derived from it."""

@@ -1,0 +1,165 @@
+"""What a contract is: a pandera model of the canonical columns and the facts around it.
+
+Everything else (decoder, Arrow schema, dbt sources, docs) is derived from these two, so that
+adding a dataset is writing one file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import pandera.polars as pa
+import polars as pl
+
+from contracts.codes import RejectCode
+
+Kind = Literal["text", "decimal", "integer", "boolean", "time"]
+
+PRICE = pl.Decimal(18, 9)
+QUANTITY = pl.Decimal(28, 8)
+
+EARLIEST_NS = 631_152_000_000_000_000  # 1990-01-01T00:00:00Z
+CLOCK_SKEW_NS = 5_000_000_000  # how far ahead of its reception an event may claim to be
+
+
+def field(
+    wire: str,
+    description: str,
+    *,
+    required: bool = False,
+    never_null: bool = False,
+    unit: str = "",
+    kind: Kind | None = None,
+) -> Any:
+    """A canonical column: its name on the wire, what must be there, and its unit.
+
+    `required` speaks of the wire: a JSON record without that key is rejected. `never_null` speaks
+    of the column: no feed, JSON or file, may leave it empty. A trade id is required but not
+    never_null, because an exchange tape has none and its mapping says so.
+    """
+    return pa.Field(
+        nullable=not never_null,
+        description=description,
+        metadata={
+            "wire": wire,
+            "required": required or never_null,
+            "unit": unit,
+            "kind": kind,
+        },
+    )
+
+
+class Record(pa.DataFrameModel):
+    """The one column that every record has and no producer sends."""
+
+    recv_ts_ns: pl.Int64 = field("", "when it was received", unit="ns since epoch UTC")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One canonical column as the derivations see it."""
+
+    name: str
+    wire: str
+    dtype: pl.DataType
+    kind: Kind
+    required: bool
+    never_null: bool
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A dataset under contract: the pandera model plus the facts that are not columns.
+
+    `control_totals` are decimal columns whose sums go into every commit and must reconcile.
+    `partition_by_date` adds the event date below the verdict in bronze. `time_from_receipt`: a
+    record without an event time takes the time it was received. `epoch_unit`: what an integer
+    timestamp counts in; declared, because guessing it per row would let one bad row decide.
+    """
+
+    dataset: str
+    version: int
+    model: type[pa.DataFrameModel]
+    topic: str
+    aliases: tuple[str, ...]
+    key: str
+    control_totals: tuple[str, ...]
+    partition_by_date: bool
+    description: str
+    time_from_receipt: bool = False
+    epoch_unit: Literal["s", "ms", "us", "ns"] = "ms"
+
+    @cached_property
+    def schema(self) -> pa.DataFrameSchema:
+        """The compiled pandera schema (built once: building costs more than a small batch)."""
+        return self.model.to_schema()
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The canonical columns in the contract's order."""
+        return tuple(
+            _column(name, column)
+            for name, column in self.schema.columns.items()
+            if column.metadata["wire"]
+        )
+
+    @cached_property
+    def by_wire(self) -> dict[str, Column]:
+        """The same columns by their name on the wire."""
+        return {column.wire: column for column in self.columns}
+
+    def names(self) -> list[str]:
+        """Names of the canonical columns."""
+        return [column.name for column in self.columns]
+
+
+def _column(name: str, column: Any) -> Column:
+    facts = column.metadata
+    dtype = column.dtype.type
+    return Column(
+        name=name,
+        wire=facts["wire"],
+        dtype=dtype,
+        kind=facts["kind"] or _kind_of(dtype),
+        required=facts["required"],
+        never_null=not column.nullable,
+        unit=facts["unit"],
+        description=column.description,
+    )
+
+
+def _kind_of(dtype: pl.DataType) -> Kind:
+    if isinstance(dtype, pl.Decimal):
+        return "decimal"
+    if dtype == pl.Boolean:
+        return "boolean"
+    return "integer" if dtype.is_integer() else "text"
+
+
+def rule(code: RejectCode, holds: pl.Expr) -> Any:
+    """A dataframe check that files the rows where `holds` is false under `code`.
+
+    A null result passes: absence is `never_null`'s business, a rule speaks of what is there.
+    """
+
+    def check(cls: type, data: Any) -> pl.LazyFrame:
+        return data.lazyframe.select(holds.fill_null(True))
+
+    return pa.dataframe_check(name=code.value, error=code.value)(check)
+
+
+def event_time_rules() -> tuple[Any, Any]:
+    """The two rules every event obeys: not before 1990, not ahead of its own reception."""
+    event, received = pl.col("event_ts_ns"), pl.col("recv_ts_ns")
+    return (
+        rule(RejectCode.TS_OUT_OF_RANGE, event >= EARLIEST_NS),
+        rule(RejectCode.FUTURE_TS, event <= received + CLOCK_SKEW_NS),
+    )
+
+
+def known_side(column: str, sides: Sequence[str]) -> Any:
+    """A rule that `column` is one of `sides` where it is given."""
+    return rule(RejectCode.UNKNOWN_SIDE, pl.col(column).is_in(list(sides)))

@@ -1,0 +1,1 @@
+"""What is made from a contract: decoder, schemas, dbt sources, docs."""

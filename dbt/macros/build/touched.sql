@@ -1,0 +1,200 @@
+{#
+    Reading only what was touched.
+
+    A model of materialization `touched` declares
+      by     the columns that cut it into replaceable parts: [instrument_id, event_hour],
+             [event_hour], [landed_hour] or [instrument_id];
+      reach  how far a changed part of a parent reaches into this model, per parent
+             (default `hour`): hour | hour_and_next | session | key | validity.
+    and reads its inputs through `touched(ref(...))`. On a first build that is the whole table;
+    afterwards it is the rows of the parts in this model's scope.
+#}
+
+{# Is this model rebuilt whole? It is, if it does not exist, if its SQL or a macro changed, on
+   --full-refresh, and if a parent was rebuilt whole since the pin. #}
+{% macro is_whole() %}
+    {% if not execute or model.resource_type != 'model' or flags.WHICH not in ['build', 'run'] %}
+        {% do return(true) %}
+    {% endif %}
+    {% if should_full_refresh() or load_cached_relation(this) is none %}
+        {% do return(true) %}
+    {% endif %}
+    {% set known = run_query(
+        "select checksum from build.model_state where model = '" ~ this.schema ~ "." ~ this.identifier ~ "'"
+    ) %}
+    {% if known | length == 0 or known.columns[0].values()[0] != model_checksum() %}
+        {% do return(true) %}
+    {% endif %}
+    {% set wholes = run_query(
+        "select count(*) from audit.dirty where is_open and is_whole and model in ("
+        ~ quoted_list(parents_of(model) | map(attribute='name')) ~ ")"
+    ) %}
+    {% do return(wholes.columns[0].values()[0] > 0) %}
+{% endmacro %}
+
+
+{% macro model_checksum() %}
+    {% set inputs = run_query("select inputs from build.info").columns[0].values()[0] %}
+    {% do return(local_md5(model.raw_code ~ inputs)) %}
+{% endmacro %}
+
+
+{# The nearest ancestors that record what changed in them: sources and touched models, seen
+   through views. Returns a list of {name, id}. #}
+{% macro parents_of(node) %}
+    {% set found = [] %}
+    {% for id in node.depends_on.nodes %}
+        {% if id.startswith('source.') %}
+            {% set source = graph.sources[id] %}
+            {% do found.append({'name': source.schema ~ '.' ~ source.name, 'id': id}) %}
+        {% elif id in graph.nodes and graph.nodes[id].resource_type == 'model' %}
+            {% set parent = graph.nodes[id] %}
+            {% if parent.config.materialized == 'touched' %}
+                {% do found.append({'name': parent.schema ~ '.' ~ parent.alias, 'id': id}) %}
+            {% else %}
+                {% do found.extend(parents_of(parent)) %}
+            {% endif %}
+        {% endif %}
+    {% endfor %}
+    {% do return(found) %}
+{% endmacro %}
+
+
+{# The rows of `relation` that lie in this model's scope, as something to select from.
+     hours_back  also the rows of that many hours before a part in scope
+     by          the columns of `relation` to match on (default: this model's own)
+     dates       a date column by which files can be skipped before they are opened #}
+{% macro touched(relation, hours_back=0, by=none, dates=none) %}
+    {% if not execute or model.resource_type != 'model' or is_whole() %}
+        {% do return(relation) %}
+    {% endif %}
+    {% set by = by or config.require('by') %}
+    {% set scope = create_scope() %}
+    {% set matches = [] %}
+    {% for column in by %}
+        {% if column.endswith('_hour') %}
+            {% set steps = [] %}
+            {% for back in range(hours_back + 1) %}
+                {% do steps.append("s.hour - interval " ~ back ~ " hour") %}
+            {% endfor %}
+            {% do matches.append("t." ~ column ~ " in (" ~ steps | join(', ') ~ ")"
+                if hours_back else "t." ~ column ~ " = s.hour") %}
+        {% else %}
+            {% do matches.append("t." ~ column ~ " = s." ~ column) %}
+        {% endif %}
+    {% endfor %}
+    {% set bounds = scope_bounds(scope, by, hours_back, dates) %}
+    {% do return("(select t.* from " ~ relation ~ " as t where " ~ bounds
+        ~ " and exists (select 1 from " ~ scope ~ " as s where " ~ matches | join(' and ') ~ "))") %}
+{% endmacro %}
+
+
+{# Literal bounds of the scope: what a file or row group can be skipped by. #}
+{% macro scope_bounds(scope, by, hours_back, dates) %}
+    {% set hour = hour_in(by) %}
+    {% if not hour %}
+        {% do return('true') %}
+    {% endif %}
+    {% set found = run_query("select min(hour)::varchar, max(hour)::varchar from " ~ scope).rows[0] %}
+    {% if found[0] is none %}
+        {% do return('false') %}
+    {% endif %}
+    {% set low = "timestamptz '" ~ found[0] ~ "' - interval " ~ hours_back ~ " hour" %}
+    {% set high = "timestamptz '" ~ found[1] ~ "'" %}
+    {% set bounds = "t." ~ hour ~ " between " ~ low ~ " and " ~ high %}
+    {% if dates %}
+        {% set days = run_query(
+            "select distinct (hour - interval (step) hour)::date::varchar from " ~ scope
+            ~ ", unnest([0, " ~ hours_back ~ "]) as steps(step)"
+        ).columns[0].values() %}
+        {% set bounds = bounds ~ " and t." ~ dates ~ " in (date '" ~ days | join("', date '") ~ "')" %}
+    {% endif %}
+    {% do return(bounds) %}
+{% endmacro %}
+
+
+{# Table scope.<schema>_<model> (instrument_id, hour): the parts this model has to recompute.
+   Made once per run of a model, before its SQL is rendered. #}
+{% macro create_scope() %}
+    {% set scope = scope_name() %}
+    {% set build_id = run_query("select build_id from build.info").columns[0].values()[0] %}
+    {% do run_query("create schema if not exists scope") %}
+    {% set made = run_query(
+        "select count(*) from duckdb_tables() where schema_name = 'scope' and table_name = '"
+        ~ scope.split('.')[1] ~ "' and comment = '" ~ build_id ~ "'"
+    ).columns[0].values()[0] %}
+    {% if made == 0 %}
+        {% do run_query("create or replace table " ~ scope ~ " as " ~ scope_sql()) %}
+        {% do run_query("comment on table " ~ scope ~ " is '" ~ build_id ~ "'") %}
+    {% endif %}
+    {% do return(scope) %}
+{% endmacro %}
+
+
+{% macro scope_name() %}
+    {% do return('scope.' ~ this.schema ~ '_' ~ this.identifier) %}
+{% endmacro %}
+
+
+{% macro scope_sql() %}
+    {% set by = config.require('by') %}
+    {% set reaches = config.get('reach', {}) %}
+    {% set parts = [] %}
+    {% for parent in parents_of(model) %}
+        {% do parts.append(reached(parent.name, reaches.get(parent.name, 'hour'))) %}
+    {% endfor %}
+    {% set hour = hour_in(by) %}
+    {% if hour %}
+        {# A ranged build recomputes its whole range: what bronze has there, and what stands here. #}
+        {% do parts.append("select " ~ ("b.instrument_id" if 'instrument_id' in by else "null")
+            ~ ", " ~ hour ~ " from " ~ this ~ " as b, build.info where " ~ hour
+            ~ " >= range_from and " ~ hour ~ " < range_to") %}
+        {% do parts.append("select instrument_id, hour from audit.dirty, build.info where is_open "
+            ~ "and range_from is not null and model like 'bronze.%' and until is not null") %}
+    {% endif %}
+    {% set columns = [] %}
+    {% do columns.append("instrument_id" if 'instrument_id' in by else "null::varchar as instrument_id") %}
+    {% do columns.append("hour" if hour else "null::timestamptz as hour") %}
+    {% do return("select distinct " ~ columns | join(', ') ~ " from ("
+        ~ parts | join(' union all ') ~ ") as touched (instrument_id, hour) where "
+        ~ ("hour is not null" if hour else "instrument_id is not null")) %}
+{% endmacro %}
+
+
+{# SQL of the (instrument_id, hour) parts of this model that the changed parts of `parent` reach. #}
+{% macro reached(parent, reach) %}
+    {% set dirty = "from audit.dirty as d where d.is_open and d.model = '" ~ parent ~ "'" %}
+    {% if reach == 'hour' or reach == 'key' %}
+        {% do return("select d.instrument_id, d.hour " ~ dirty) %}
+    {% elif reach == 'hour_and_next' %}
+        {% do return("select d.instrument_id, d.hour + interval (step) hour from audit.dirty as d, "
+            ~ "unnest([0, 1]) as steps(step) where d.is_open and d.model = '" ~ parent ~ "'") %}
+    {% elif reach == 'session' %}
+        {% do return("select d.instrument_id, unnest(generate_series("
+            ~ session_start('d.hour') ~ ", " ~ session_end('d.hour')
+            ~ " - interval 1 hour, interval 1 hour)) " ~ dirty) %}
+    {% elif reach == 'validity' %}
+        {% set hour = hour_in(config.require('by')) %}
+        {% do return("select distinct t.instrument_id, t." ~ hour ~ " from " ~ this
+            ~ " as t join audit.dirty as d on t.instrument_id = d.instrument_id and t." ~ hour
+            ~ " + interval 1 hour > d.hour and (d.until is null or t." ~ hour ~ " < d.until)"
+            ~ " where d.is_open and d.model = '" ~ parent ~ "'") %}
+    {% elif reach == 'none' %}
+        {% do return("select null, null where false") %}
+    {% endif %}
+    {% do exceptions.raise_compiler_error("unknown reach '" ~ reach ~ "' of " ~ parent) %}
+{% endmacro %}
+
+
+{# The column of `by` that is an hour, or none. #}
+{% macro hour_in(by) %}
+    {% for column in by if column.endswith('_hour') %}
+        {% do return(column) %}
+    {% endfor %}
+    {% do return(none) %}
+{% endmacro %}
+
+
+{% macro quoted_list(values) %}
+    {% do return("'" ~ values | join("', '") ~ "'") %}
+{% endmacro %}

@@ -1,0 +1,13 @@
+{{ config(by=['instrument_id', 'event_hour'], reach={'gold.candles_1h': 'session'}) }}
+
+-- A day is a session date; its window starts at the session's local midnight.
+with children as (
+    select * from {{ touched(ref('candles_1h')) }}
+),
+
+candles as (
+    {{ candles_rolled_up('children', session_start('event_hour'), session_start('event_hour')) }}
+)
+
+select *, {{ session_date('window_start') }} as session_date
+from ({{ with_vwap('candles') }})

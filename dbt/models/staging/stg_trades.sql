@@ -1,0 +1,59 @@
+with source as (
+    select * from {{ source('bronze', 'trades') }}
+),
+
+timed as (
+    select
+        *,
+        {{ timestamp_of('event_ts_ns') }} as event_ts,
+        {{ window_start('event_ts_ns', 3600) }} as event_hour,
+        case when unit like 'file:%' then position end as source_row
+    from source
+),
+
+identified as (
+    select
+        *,
+        {{ session_date('event_hour') }} as session_date,
+        case
+            when trade_id is not null then 'identity'
+            when sequence is not null then 'sequence'
+            when delivery_unit is not null then 'content'
+            else 'position'
+        end as dedup_rule
+    from timed
+)
+
+select
+    -- what
+    trade_id,
+    instrument_id,
+    venue,
+    source,
+    price,
+    quantity,
+    side,
+    trader_id,
+    sequence,
+    conditions,
+    is_suspicious,
+    coalesce(status, 'NEW') as status,
+    ref_trade_id,
+    version,
+    -- when
+    event_ts_ns,
+    event_ts,
+    event_hour,
+    session_date,
+    event_date,
+    -- where from
+    recv_ts_ns,
+    unit,
+    position,
+    delivery_unit,
+    source_row,
+    batch,
+    ingest_ts,
+    contract_version,
+    dedup_rule
+from identified

@@ -1,0 +1,1 @@
+"""From bytes to bronze: sources, decode, contract check, landing."""

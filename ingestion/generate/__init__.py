@@ -1,0 +1,1 @@
+"""The deterministic market generator: same plan, same bytes."""

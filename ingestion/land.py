@@ -1,0 +1,186 @@
+"""The micro-batch loop: consume, decode, check, commit, acknowledge. In that order, always.
+
+If the process dies between any two steps the next start reads the table's position and repeats
+what was not committed; what was committed is never read again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import date
+
+import polars as pl
+import structlog
+
+from contracts import registry
+from contracts.base import Contract
+from ingestion.batch import Batch
+from ingestion.check import check, refuse_if_disabled
+from ingestion.sources.base import Source
+from ingestion.sources.kafka import KafkaSource
+from lake.bronze import BronzeWriter, Commit
+from lake.durable import fault_point
+from lake.layout import layout
+from lake.locks import Busy, held
+from lake.settings import Settings
+
+log = structlog.get_logger()
+
+Progress = Callable[[Commit], None]
+
+
+@dataclass
+class Landing:
+    """What one dataset's landing brought, added up over its commits."""
+
+    dataset: str
+    ok: int = 0
+    rejected: int = 0
+    batches: int = 0
+    by_code: Counter[str] = field(default_factory=Counter)
+    touched: set[str] = field(default_factory=set)
+    held_by: str | None = None
+
+    @property
+    def hours(self) -> tuple[str, ...]:
+        """The hours of event time that got rows, as YYYY-MM-DDTHH in UTC."""
+        return tuple(sorted(self.touched))
+
+    def add(self, commit: Commit) -> None:
+        """Count a commit in."""
+        self.ok += commit.ok
+        self.rejected += commit.rejected
+        self.batches += 1
+        self.by_code.update(commit.by_code)
+        self.touched.update(commit.hours)
+
+
+def land(source: Source, writer: BronzeWriter, progress: Progress | None = None) -> Landing:
+    """Land everything a source hands over; returns when the source ends."""
+    landing = Landing(writer.contract.dataset)
+    for batch in source.batches(writer.next_position):
+        if batch is None:
+            continue
+        fault_point("land.consumed")
+        commit = land_batch(writer, batch)
+        source.acknowledge(batch)
+        fault_point("land.acknowledged")
+        landing.add(commit)
+        log.debug("landed", dataset=commit.dataset, version=commit.version, ok=commit.ok,
+                  rejected=commit.rejected)  # fmt: skip
+        if progress:
+            progress(commit)
+    return landing
+
+
+def land_batch(writer: BronzeWriter, batch: Batch) -> Commit:
+    """Decode, check and commit one batch. Every record ends up in exactly one row of bronze."""
+    contract = batch.contract
+    decoded = batch.decode()
+    stamped = decoded.frame.with_columns(batch.provenance["recv_ts_ns"].gather(decoded.frame["i"]))
+    if contract.time_from_receipt:
+        stamped = stamped.with_columns(pl.col("event_ts_ns").fill_null(pl.col("recv_ts_ns")))
+    fault_point("land.decoded")
+    checked = check(contract, stamped)
+    fault_point("land.checked")
+    good = _with_origin(checked.good, batch).drop("i")
+    rejected = _rejected(pl.concat([decoded.rejects, checked.rejects]), batch)
+    if good.height + rejected.height != batch.size:
+        raise AssertionError(
+            f"{contract.dataset}: {batch.size} records came in, {good.height} passed and "
+            f"{rejected.height} were rejected; nothing was committed"
+        )
+    return writer.commit(good, rejected, batch.spans, batch.source)
+
+
+def _with_origin(frame: pl.DataFrame, batch: Batch) -> pl.DataFrame:
+    origin = batch.provenance[frame["i"]]
+    columns = [c for c in origin.get_columns() if c.name not in frame.columns]
+    return frame.with_columns(*columns, pl.lit(batch.source).alias("source"))
+
+
+def _rejected(refused: pl.DataFrame, batch: Batch) -> pl.DataFrame:
+    refused = refused.sort("i")
+    raw = pl.Series("raw", batch.raw(refused["i"].to_list()), dtype=pl.Binary)
+    renamed = refused.rename({"code": "reject_code", "message": "reject_message"})
+    return _with_origin(renamed.with_columns(raw), batch).drop("i")
+
+
+def land_topics(
+    settings: Settings,
+    datasets: Iterable[str] = (),
+    follow: bool = False,
+    progress: Progress | None = None,
+) -> list[Landing]:
+    """Land the Kafka topics of the datasets (all, if none is named), one after the other.
+
+    A dataset that a resident `ingest --follow` holds is left to it, and the landing says so.
+    """
+    refuse_if_disabled()
+    contracts = [registry.get(name) for name in datasets] or list(registry.all_contracts().values())
+    if follow:
+        return _follow(settings, contracts, progress)
+    landings = []
+    for contract in contracts:
+        try:
+            with held(layout(settings).lock(f"ingest.{contract.dataset}")):
+                landings.append(_land_topic(settings, contract, progress))
+        except Busy as busy:
+            landings.append(Landing(contract.dataset, held_by=str(busy)))
+    return landings
+
+
+def _land_topic(settings: Settings, contract: Contract, progress: Progress | None) -> Landing:
+    with closing(KafkaSource(contract, settings, follow=False)) as source:
+        return land(source, BronzeWriter(contract, layout(settings)), progress)
+
+
+def _follow(
+    settings: Settings, contracts: list[Contract], progress: Progress | None
+) -> list[Landing]:
+    """Land all topics as records come, until interrupted; a turn for each dataset in a circle."""
+    landings = [Landing(contract.dataset) for contract in contracts]
+    with ExitStack() as stack:
+        turns = []
+        for contract, landing in zip(contracts, landings, strict=True):
+            stack.enter_context(held(layout(settings).lock(f"ingest.{contract.dataset}")))
+            source = stack.enter_context(
+                closing(KafkaSource(contract, settings, follow=True))
+            )
+            writer = BronzeWriter(contract, layout(settings))
+            turns.append((source, writer, source.batches(writer.next_position), landing))
+        try:
+            while turns:
+                for source, writer, batches, landing in turns:
+                    batch = next(batches, None)
+                    if batch is None:
+                        continue
+                    commit = land_batch(writer, batch)
+                    source.acknowledge(batch)
+                    landing.add(commit)
+                    if progress:
+                        progress(commit)
+        except KeyboardInterrupt:
+            log.info("stopped", reason="interrupted")
+    return landings
+
+
+def land_inbox(
+    settings: Settings, day: date | None = None, progress: Progress | None = None
+) -> list[Landing]:
+    """Land the files of the inbox (of one day, or all), each once however often it is offered."""
+    from ingestion.sources.files import inbox_sources
+
+    refuse_if_disabled()
+    landings: dict[str, Landing] = {}
+    for contract, source in inbox_sources(settings, day):
+        with held(layout(settings).lock(f"inbox.{contract.dataset}"), wait_s=600):
+            landed = land(source, BronzeWriter(contract, layout(settings)), progress)
+        total = landings.setdefault(contract.dataset, Landing(contract.dataset))
+        total.ok += landed.ok
+        total.rejected += landed.rejected
+        total.batches += landed.batches
+        total.by_code.update(landed.by_code)
+        total.touched.update(landed.touched)
+    return list(landings.values())

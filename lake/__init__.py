@@ -1,0 +1,1 @@
+"""The lake itself: where data lies, how it is written once, pinned, published and read."""

@@ -1,0 +1,165 @@
+"""Running `dbt build` from Python: the same command a person types, watched and summed up.
+
+It runs as a process of its own, so that a caller (Airflow, the command line) keeps its memory and
+its logging, and a killed build is a killed process.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from lake.layout import layout
+from lake.locks import Busy, held
+from lake.session import new_id
+from lake.settings import PROJECT, Settings, environment_of
+
+WAIT_FOR_OTHERS_S = 1800.0
+
+
+class BuildFailed(RuntimeError):
+    """The build did not publish; the message says which node failed and what to do."""
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """How one node of the graph went."""
+
+    name: str
+    kind: str  # model | test | seed | unit_test
+    status: str
+    seconds: float
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """How a build went."""
+
+    build_id: str
+    published: bool
+    publication: int | None
+    advanced: bool
+    reason: str
+    models: list[ModelResult] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+Progress = Callable[[ModelResult, int], None]  # a finished node, and how many there are
+
+
+def build(
+    settings: Settings,
+    *,
+    start: date | None = None,
+    end: date | None = None,
+    full_refresh: bool = False,
+    select: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Build what changed, or the UTC days [start, end), and publish it.
+
+    Raises BuildFailed if a model or an invariant test failed: readers keep what they had.
+    """
+    arguments = ["build", "--project-dir", str(PROJECT / "dbt")]
+    arguments += ["--profiles-dir", str(PROJECT / "dbt"), "--log-format", "json"]
+    arguments += ["--target-path", str(settings.local / "dbt" / "target")]
+    arguments += ["--log-path", str(settings.local / "dbt" / "logs")]
+    arguments += ["--full-refresh"] if full_refresh else []
+    arguments += ["--select", *select] if select else []
+    build_id = new_id()
+    environment = environment_of(settings) | {
+        "TICKLAKE_BUILD_ID": build_id,
+        "DBT_PROJECT_DIR": str(PROJECT / "dbt"),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
+    }
+    for name, day in (("TICKLAKE_BUILD_FROM", start), ("TICKLAKE_BUILD_TO", end)):
+        if day is not None:
+            environment[name] = day.isoformat()
+    with _one_at_a_time(settings):
+        nodes, errors, code = _run(arguments, environment, progress)
+    return _result(settings, build_id, nodes, errors, code)
+
+
+@contextmanager
+def _one_at_a_time(settings: Settings) -> Iterator[None]:
+    try:
+        with held(layout(settings).lock("build"), wait_s=WAIT_FOR_OTHERS_S):
+            yield
+    except Busy as busy:
+        raise BuildFailed(f"another build is still running after 30 minutes: {busy}") from busy
+
+
+def _run(
+    arguments: list[str], environment: dict[str, str], progress: Progress | None
+) -> tuple[list[ModelResult], list[str], int]:
+    nodes: list[ModelResult] = []
+    errors: list[str] = []
+    command = [_dbt(), *arguments]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = _event(line)
+            if event is None:
+                continue
+            info, data = event["info"], event["data"]
+            if info["name"] == "NodeFinished":
+                nodes.append(_node(data))
+                if progress:
+                    progress(nodes[-1], int(data["node_info"].get("node_count", 0)))
+            elif info["level"] == "error":
+                errors.append(info["msg"].strip())
+    return nodes, errors, process.returncode
+
+
+def _dbt() -> str:
+    beside = Path(sys.executable).parent / "dbt"
+    found = str(beside) if beside.exists() else shutil.which("dbt")
+    if not found:
+        raise BuildFailed("no `dbt` beside this Python; run `make setup`")
+    return found
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "info" in event else None
+
+
+def _node(data: dict[str, Any]) -> ModelResult:
+    info, result = data["node_info"], data["run_result"]
+    return ModelResult(
+        name=info["unique_id"].split(".", 2)[2],
+        kind=info["resource_type"],
+        status=result["status"],
+        seconds=round(float(result["execution_time"]), 3),
+        message=result.get("message") or "",
+    )
+
+
+def _result(
+    settings: Settings, build_id: str, nodes: list[ModelResult], errors: list[str], code: int
+) -> BuildResult:
+    path = settings.local / "run" / "builds" / f"{build_id}.json"
+    outcome = json.loads(path.read_bytes()) if path.exists() else None
+    if code != 0 or outcome is None:
+        why = outcome["reason"] if outcome else "dbt stopped before its end"
+        shown = "\n  ".join(dict.fromkeys(errors[-8:])) or f"exit code {code}"
+        raise BuildFailed(
+            f"build {build_id}: {why}\n  {shown}\nReaders keep the last publication. See "
+            f"{settings.local / 'dbt' / 'logs' / 'dbt.log'}; mend the cause and build again"
+        )
+    outcome.pop("open_accounts")
+    warnings = [f"{n.name}: {n.message}" for n in nodes if n.status == "warn"]
+    return BuildResult(models=nodes, warnings=warnings, **outcome)

@@ -1,0 +1,123 @@
+"""The end of a dbt run: may its tables be published, and may the pin advance?"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import structlog
+from duckdb import DuckDBPyConnection
+
+from lake import lakehouse
+from lake.durable import put_if_absent
+from lake.files import literal
+from lake.publish import Model, current, publish
+from lake.session import Session, describe
+
+log = structlog.get_logger()
+
+GOOD = {"success", "pass", "warn", "no-op"}
+DIRTY = Model("audit", "dirty", "table")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to; kept as a file that `ticklake build` and Airflow read."""
+
+    build_id: str
+    published: bool
+    publication: int | None
+    advanced: bool
+    reason: str
+    open_accounts: Sequence[Mapping[str, Any]] = ()
+
+
+def end(session: Session, conn: DuckDBPyConnection, request: Mapping[str, Any]) -> Outcome:
+    """Publish and advance the pin as far as the results allow, and write the outcome down.
+
+    `request` comes from dbt: command, results [{id, status}], selected ids, and the graph's
+    models {id, schema, name, kind, ...} and tests {id, severity, parents}.
+    """
+    outcome = _outcome(session, conn, request)
+    path = session.layout.local / "run" / "builds" / f"{session.build_id}.json"
+    put_if_absent(path, json.dumps(asdict(outcome)).encode())
+    log.info("build", **asdict(outcome))
+    return outcome
+
+
+def _outcome(session: Session, conn: DuckDBPyConnection, request: Mapping[str, Any]) -> Outcome:
+    failed = [r["id"] for r in request["results"] if r["status"] not in GOOD]
+    last = current(session.layout)
+    number = last.number if last else None
+    if request["command"] != "build":
+        return Outcome(session.build_id, False, number, False, "only `dbt build` publishes")
+    if failed:
+        shown = ", ".join(sorted(failed)[:3])
+        reason = f"{len(failed)} models or tests failed ({shown}): readers keep what they had"
+        return Outcome(session.build_id, False, number, False, reason, open_accounts(conn))
+    ran = {r["id"] for r in request["results"]}
+    untested = _untested(request, ran)
+    if untested:
+        reason = f"invariant tests were left out: {', '.join(sorted(untested)[:3])}"
+        return Outcome(session.build_id, False, number, False, reason)
+    whole = not session.is_ranged and all(
+        node["id"] in ran for node in [*request["models"], *request["tests"]]
+    )
+    models = [_model(m) for m in request["models"] if m["id"] in ran and m["published"]]
+    pin = describe(session, conn) if whole else (last.pin if last else {})
+    record = publish(
+        conn, session.layout, models, build_id=session.build_id, pin=pin, alongside=[DIRTY]
+    )
+    lakehouse.refresh(session.layout)
+    if whole:
+        session.advance(conn)
+    reason = "published" if record else "nothing changed"
+    return Outcome(
+        session.build_id, record is not None, record.number if record else number, whole, reason
+    )
+
+
+def open_accounts(conn: DuckDBPyConnection, most: int = 200) -> list[dict[str, Any]]:
+    """Lines of the account tables that do not close, as {table, line}."""
+    found: list[dict[str, Any]] = []
+    tables = conn.execute(
+        "select table_name, list(column_name) from information_schema.columns "
+        "where table_schema = 'audit' and table_name like 'account\\_%' escape '\\' group by 1"
+    ).fetchall()
+    for table, columns in tables:
+        differences = [c for c in columns if c.endswith("difference")]
+        wrong = [f"{c} <> 0" for c in differences]
+        wrong += ["not has_right_positions"] if "has_right_positions" in columns else []
+        rows = conn.execute(
+            f"select to_json(a)::varchar from audit.{table} as a where {' or '.join(wrong)} "
+            f"limit {most}"
+        ).fetchall()
+        found += [{"table": table, "line": json.loads(line)} for (line,) in rows]
+    return found
+
+
+def _untested(request: Mapping[str, Any], ran: set[str]) -> list[str]:
+    """Invariant tests of the models that ran which did not run themselves."""
+    rebuilt = {m["id"] for m in request["models"] if m["id"] in ran}
+    return [
+        test["id"]
+        for test in request["tests"]
+        if test["severity"] == "error"
+        and test["parents"]
+        and set(test["parents"]) <= rebuilt
+        and test["id"] not in ran
+    ]
+
+
+def _model(node: Mapping[str, Any]) -> Model:
+    """A published table is cut by hour where it has one, else into sixteen parts by key."""
+    by: Sequence[str] = node["by"]
+    hours = [column for column in by if column.endswith("_hour")]
+    part, dirty_part = literal("all"), None
+    if hours:
+        part = f"strftime({hours[0]}, '%Y-%m-%dT%H')"
+        dirty_part = "strftime(hour, '%Y-%m-%dT%H')"
+    elif by:
+        part = f"substr(md5({by[0]}), 1, 1)"
+        dirty_part = "substr(md5(instrument_id), 1, 1)"
+    return Model(node["schema"], node["name"], node["kind"], part, dirty_part, sql=node["sql"])

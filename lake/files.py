@@ -1,0 +1,80 @@
+"""Delta tables as DuckDB sees them: a view over the exact files of one version."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+from deltalake import DeltaTable
+
+_DUCKDB_TYPE = {
+    pa.string(): "varchar",
+    pa.large_string(): "varchar",
+    pa.binary(): "blob",
+    pa.int64(): "bigint",
+    pa.int32(): "integer",
+    pa.bool_(): "boolean",
+    pa.float64(): "double",
+    pa.date32(): "date",
+    pa.timestamp("us", "UTC"): "timestamp with time zone",
+}
+
+
+def data_files(root: Path, version: int) -> pl.DataFrame:
+    """The files of a Delta table at a version, one row each.
+
+    Columns: path (absolute), rows, one `partition.<name>` per partition column and the
+    `min.<column>` / `max.<column>` statistics that the writer recorded.
+    """
+    actions = pl.DataFrame(DeltaTable(str(root), version=version).get_add_actions(flatten=True))
+    return actions.with_columns(
+        path=pl.lit(f"{root}/") + pl.col("path"), rows=pl.col("num_records")
+    ).drop("size_bytes", "modification_time", "num_records")
+
+
+def relation(
+    paths: Sequence[str],
+    schema: pa.Schema,
+    *,
+    partitions: Sequence[str] = (),
+    union_by_name: bool = False,
+) -> str:
+    """SQL of a relation over exactly these Parquet files, or an empty one of the same columns.
+
+    `partitions` are the columns whose values stand in the paths.
+    """
+    if not paths:
+        columns = ", ".join(f"null::{duckdb_type(f.type)} as {quoted(f.name)}" for f in schema)
+        return f"(select {columns} where false)"
+    listed = ", ".join(literal(path) for path in paths)
+    if partitions:
+        types = ", ".join(
+            f"{literal(name)}: {duckdb_type(schema.field(name).type)}" for name in partitions
+        )
+        hive = f"hive_partitioning = true, hive_types = {{{types}}}"
+    else:
+        hive = "hive_partitioning = false"
+    union = ", union_by_name = true" if union_by_name else ""
+    return f"read_parquet([{listed}], {hive}{union})"
+
+
+def duckdb_type(dtype: pa.DataType) -> str:
+    """DuckDB's name of an Arrow type."""
+    if pa.types.is_decimal(dtype):
+        return f"decimal({dtype.precision}, {dtype.scale})"
+    return _DUCKDB_TYPE[dtype]
+
+
+def literal(text: str) -> str:
+    """A SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted(name: str) -> str:
+    """A SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def names(columns: Iterable[str]) -> str:
+    """SQL identifiers, separated by commas."""
+    return ", ".join(quoted(column) for column in columns)

@@ -1,0 +1,113 @@
+"""The ledger: one row per bronze commit and unit, kept after Delta has forgotten its log.
+
+Derived from commit metadata and appended before any log is cleaned (invariant 4). It is a copy
+that can be made again as long as the log is there; nothing is ever edited in it.
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+
+from contracts import registry
+from lake import delta
+from lake.bronze import METADATA_KEY
+from lake.layout import Layout
+
+SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("version", pa.int64()),
+        ("batch", pa.string()),
+        ("committed_at", pa.timestamp("us", "UTC")),
+        ("source", pa.string()),
+        ("contract_version", pa.int32()),
+        ("unit", pa.string()),
+        ("first_position", pa.int64()),
+        ("next_position", pa.int64()),
+        ("consumed", pa.int64()),
+        ("ok", pa.int64()),
+        ("rejected", pa.int64()),
+        ("rejected_by_code", pa.string()),
+        ("totals", pa.string()),
+        ("hours", pa.string()),
+    ]
+)
+
+
+def append_new(layout: Layout) -> int:
+    """Bring the ledger up to the bronze logs; returns the number of rows added.
+
+    Two processes may try at once: the application transaction lets one of them win.
+    """
+    table = delta.open_or_create(layout.ledger, SCHEMA, [])
+    rows: list[dict[str, Any]] = []
+    reached: dict[str, int] = {}
+    for dataset in registry.all_contracts():
+        first = (table.transaction_version(dataset) or 0) + 1
+        found, last = _commits(layout, dataset, first)
+        if last >= first:
+            reached[dataset] = last
+            rows += found
+    if not reached:
+        return 0
+    files = [_write(layout, rows, reached)] if rows else []
+    try:
+        delta.commit(table, layout.ledger, files, transactions=reached, fault="ledger")
+    except CommitFailedError:
+        return 0  # another process appended the same commits
+    return len(rows)
+
+
+def bronze_version(layout: Layout, dataset: str) -> int | None:
+    """Newest version of a bronze table, None if nothing was ever landed."""
+    path = str(layout.bronze(dataset))
+    return DeltaTable(path).version() if DeltaTable.is_deltatable(path) else None
+
+
+def _commits(layout: Layout, dataset: str, first: int) -> tuple[list[dict[str, Any]], int]:
+    """Ledger rows of the commits from version `first` on, and the newest version."""
+    newest = bronze_version(layout, dataset)
+    if newest is None or newest < first:
+        return [], -1
+    history = DeltaTable(str(layout.bronze(dataset))).history(newest - first + 1)
+    rows = []
+    for entry in sorted(history, key=lambda e: int(e["version"])):
+        if METADATA_KEY in entry and first <= int(entry["version"]) <= newest:
+            rows += _rows(dataset, int(entry["version"]), json.loads(entry[METADATA_KEY]))
+    return rows, newest
+
+
+def _rows(dataset: str, version: int, summary: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "dataset": dataset,
+            "version": version,
+            "batch": summary["batch"],
+            "committed_at": datetime.fromisoformat(summary["committed_at"]),
+            "source": summary["source"],
+            "contract_version": summary["contract_version"],
+            "unit": span["unit"],
+            "first_position": span["first"],
+            "next_position": span["next"],
+            "consumed": span["consumed"],
+            "ok": span["ok"],
+            "rejected": span["rejected"],
+            "rejected_by_code": json.dumps(summary["rejected_by_code"]),
+            "totals": json.dumps(summary["totals"]),
+            "hours": json.dumps(summary["hours"]),
+        }
+        for span in summary["spans"]
+    ]
+
+
+def _write(layout: Layout, rows: list[dict[str, Any]], reached: dict[str, int]) -> delta.DataFile:
+    upto = "-".join(f"{dataset}.{version}" for dataset, version in reached.items())
+    name = f"{upto}.{delta.unique()}.zstd.parquet"
+    path = layout.ledger / name
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, compression="zstd")
+    return delta.DataFile(name, path.stat().st_size, len(rows), {}, {}, {})

@@ -1,0 +1,161 @@
+"""Pins: the one vector of bronze versions that a build reads (invariant 6), as DuckDB views."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+from deltalake import DeltaTable
+from duckdb import DuckDBPyConnection
+
+from contracts import registry
+from contracts.base import Contract
+from contracts.derive.arrow import OK, REJECTED, partition_columns, table_schema
+from lake import ledger
+from lake.files import data_files, literal, relation
+from lake.layout import Layout
+
+# dataset -> bronze version; a dataset without a table is absent
+Pin = dict[str, int]
+
+
+def newest(layout: Layout) -> Pin:
+    """The vector of the newest bronze versions, with the ledger brought up to them first."""
+    versions = {name: ledger.bronze_version(layout, name) for name in registry.all_contracts()}
+    ledger.append_new(layout)
+    return {name: version for name, version in versions.items() if version is not None}
+
+
+@dataclass(frozen=True)
+class Bronze:
+    """One dataset's files at a pin, and which of them came since the one before."""
+
+    contract: Contract
+    files: pl.DataFrame
+    known: frozenset[str]
+
+    @property
+    def fresh(self) -> pl.DataFrame:
+        """Files that the previous pin did not have."""
+        return self.files.filter(~pl.col("path").is_in(list(self.known)))
+
+
+def bronze_at(layout: Layout, contract: Contract, now: Pin, before: Pin) -> Bronze:
+    """The dataset's files at `now`, and at `before` to tell the fresh ones."""
+    root, dataset = layout.bronze(contract.dataset), contract.dataset
+    if dataset not in now:
+        empty = {"path": pl.String, "partition.verdict": pl.String, "max.ingest_ts": pl.Datetime}
+        return Bronze(contract, pl.DataFrame(schema=empty), frozenset())
+    files = data_files(root, now[dataset])
+    if dataset not in before:
+        return Bronze(contract, files, frozenset())
+    if before[dataset] == now[dataset]:
+        return Bronze(contract, files, frozenset(files["path"]))
+    return Bronze(contract, files, frozenset(data_files(root, before[dataset])["path"]))
+
+
+def create_views(conn: DuckDBPyConnection, layout: Layout, now: Pin, before: Pin) -> None:
+    """Views of what a build reads.
+
+    bronze.<dataset>          rows that kept the contract
+    bronze.<dataset>_fresh    rows of both verdicts in commits since the pin `before`
+    bronze.<dataset>_landed   rows of both verdicts in files since the hour of the first of those
+    bronze.<dataset>_all      rows of both verdicts
+    quarantine.<dataset>      rejected rows
+    ledger.commits            the ledger
+    """
+    for schema in ("bronze", "quarantine", "ledger"):
+        conn.execute(f"create schema if not exists {schema}")
+    create_ledger_view(conn, layout)
+    for contract in registry.all_contracts().values():
+        bronze = bronze_at(layout, contract, now, before)
+        _create_bronze_views(conn, bronze, before.get(contract.dataset, -1))
+
+
+def create_ledger_view(conn: DuckDBPyConnection, layout: Layout) -> None:
+    """View ledger.commits over the ledger's files."""
+    paths: list[str] = []
+    if DeltaTable.is_deltatable(str(layout.ledger)):
+        paths = DeltaTable(str(layout.ledger)).file_uris()
+    conn.execute(
+        "create or replace view ledger.commits as "
+        "select *, date_trunc('hour', committed_at) as landed_hour "
+        f"from {relation(paths, ledger.SCHEMA)}"
+    )
+
+
+def _create_bronze_views(conn: DuckDBPyConnection, bronze: Bronze, before: int) -> None:
+    name = bronze.contract.dataset
+    accepted = bronze.files.filter(pl.col("partition.verdict") == OK)
+    fresh = bronze.fresh
+    # Compaction puts old rows into new files: the ledger says which batches are really new.
+    news = (
+        f"batch in (select batch from ledger.commits where dataset = {literal(name)} "
+        f"and version > {before})"
+    )
+    _view(conn, f"bronze.{name}", bronze.contract, accepted)
+    _view(conn, f"bronze.{name}_fresh", bronze.contract, fresh, news)
+    _view(conn, f"bronze.{name}_landed", bronze.contract, _landed_since(bronze.files, fresh))
+    _view(conn, f"bronze.{name}_all", bronze.contract, bronze.files)
+    create_quarantine_view(conn, bronze.contract, bronze.files)
+
+
+def create_quarantine_view(
+    conn: DuckDBPyConnection, contract: Contract, files: pl.DataFrame
+) -> None:
+    """View quarantine.<dataset>: what people look at to see what was refused and why."""
+    rejected = files.filter(pl.col("partition.verdict") == REJECTED)
+    source = _relation(contract, rejected)
+    conn.execute(
+        f"create or replace view quarantine.{contract.dataset} as select reject_code, "
+        f"reject_message, source, unit, position, raw, contract_version, batch, "
+        f"make_timestamptz(recv_ts_ns // 1000) as recv_ts, ingest_ts from {source}"
+    )
+
+
+def _view(
+    conn: DuckDBPyConnection,
+    view: str,
+    contract: Contract,
+    files: pl.DataFrame,
+    where: str = "true",
+) -> None:
+    source = _relation(contract, files)
+    conn.execute(f"create or replace view {view} as select * from {source} where {where}")
+
+
+def _relation(contract: Contract, files: pl.DataFrame) -> str:
+    return relation(
+        files["path"].to_list(),
+        table_schema(contract),
+        partitions=partition_columns(contract),
+        union_by_name=contract.version > 1,
+    )
+
+
+def _landed_since(files: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+    if fresh.is_empty():
+        return fresh
+    first: datetime = fresh["min.ingest_ts"].min()  # type: ignore[assignment]
+    hour = first.replace(minute=0, second=0, microsecond=0)
+    return files.filter(pl.col("max.ingest_ts") >= hour - timedelta(microseconds=1))
+
+
+def positions(conn: DuckDBPyConnection, pin: Pin) -> dict[str, dict[str, int]]:
+    """Next position of every topic-partition per dataset at a pin (files are counted, not named)."""
+    found: dict[str, dict[str, int]] = {}
+    for dataset, version in pin.items():
+        rows = conn.execute(
+            "select case when unit like 'kafka:%' then unit else split_part(unit, ':', 1) || 's' "
+            "end as unit, case when any_value(unit) like 'kafka:%' then max(next_position) "
+            "else count(distinct unit) end from ledger.commits where dataset = ? and version <= ? "
+            "group by 1 order by 1",
+            [dataset, version],
+        ).fetchall()
+        found[dataset] = dict(rows)
+    return found
+
+
+def to_json(pin: Pin) -> str:
+    """A pin as text for the warehouse."""
+    return json.dumps(pin, sort_keys=True)
