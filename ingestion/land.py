@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import structlog
@@ -24,6 +26,9 @@ from lake.durable import fault_point
 from lake.layout import layout
 from lake.locks import Busy, held
 from lake.settings import Settings
+
+if TYPE_CHECKING:
+    from ingestion.generate.plan import Plan
 
 log = structlog.get_logger()
 
@@ -164,6 +169,31 @@ def _follow(
         except KeyboardInterrupt:
             log.info("stopped", reason="interrupted")
     return landings
+
+
+def land_generated(
+    settings: Settings, dataset: str, plan: "Plan", day: date, progress: Progress | None = None
+) -> Landing:
+    """Land one generated day of a dataset, once however often it is asked for."""
+    from ingestion.sources.generator import GeneratorSource
+
+    refuse_if_disabled()
+    contract = registry.get(dataset)
+    with held(layout(settings).lock(f"generated.{dataset}"), wait_s=600):
+        source = GeneratorSource(contract, settings, plan, day)
+        return land(source, BronzeWriter(contract, layout(settings)), progress)
+
+
+def land_file(
+    settings: Settings, path: Path, feed: str, progress: Progress | None = None, **parameters: str
+) -> Landing:
+    """Land one file by a feed mapping, once however often it is offered."""
+    from ingestion.sources.files import file_source
+
+    refuse_if_disabled()
+    contract, source = file_source(settings, path, feed, **parameters)
+    with held(layout(settings).lock(f"inbox.{contract.dataset}"), wait_s=600):
+        return land(source, BronzeWriter(contract, layout(settings)), progress)
 
 
 def land_inbox(

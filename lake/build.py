@@ -21,6 +21,7 @@ from lake.locks import Busy, held
 from lake.session import new_id
 from lake.settings import PROJECT, Settings, environment_of
 
+_RESULTS = {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"}
 WAIT_FOR_OTHERS_S = 1800.0
 
 
@@ -112,10 +113,10 @@ def _run(
             if event is None:
                 continue
             info, data = event["info"], event["data"]
-            if info["name"] == "NodeFinished":
+            if info["name"] in _RESULTS:
                 nodes.append(_node(data))
                 if progress:
-                    progress(nodes[-1], int(data["node_info"].get("node_count", 0)))
+                    progress(nodes[-1], int(data["total"]))
             elif info["level"] == "error":
                 errors.append(info["msg"].strip())
     return nodes, errors, process.returncode
@@ -138,13 +139,13 @@ def _event(line: str) -> dict[str, Any] | None:
 
 
 def _node(data: dict[str, Any]) -> ModelResult:
-    info, result = data["node_info"], data["run_result"]
+    info = data["node_info"]
     return ModelResult(
-        name=info["unique_id"].split(".", 2)[2],
+        name=info["unique_id"].split(".")[2],
         kind=info["resource_type"],
-        status=result["status"],
-        seconds=round(float(result["execution_time"]), 3),
-        message=result.get("message") or "",
+        status=info["node_status"],
+        seconds=round(float(data["execution_time"]), 3),
+        message=f"{data['num_failures']} rows" if data.get("num_failures") else "",
     )
 
 

@@ -25,6 +25,9 @@ CONFIGURATION: dict[str, str | None] = {
     "delta.checkpointInterval": "50",
 }
 
+# Each commit is synced before its writer goes on, so only writers that died leave entries behind.
+MAX_UNSYNCED = 10
+
 
 @dataclass(frozen=True)
 class DataFile:
@@ -56,8 +59,13 @@ class DataFile:
 
 
 def open_or_create(path: Path, schema: pa.Schema, partition_by: Sequence[str]) -> DeltaTable:
-    """The table at `path`; made, durably, if it is not there."""
+    """The table at `path`; made, durably, if it is not there.
+
+    A writer that died between its commit and its sync left a log entry that a power cut could
+    still take; whoever builds on it by reading positions has to sync it first.
+    """
     if not DeltaTable.is_deltatable(str(path)):
+        there = next(parent for parent in path.parents if parent.exists())
         path.mkdir(parents=True, exist_ok=True)
         DeltaTable.create(
             str(path),
@@ -66,8 +74,10 @@ def open_or_create(path: Path, schema: pa.Schema, partition_by: Sequence[str]) -
             mode="ignore",
             configuration=CONFIGURATION,
         )
-        sync_log(path, 0, 0)
-    return DeltaTable(str(path))
+        sync_folders(folders_between(there, path))
+    table = DeltaTable(str(path))
+    sync_log(path, max(0, table.version() - MAX_UNSYNCED), table.version())
+    return table
 
 
 def unique() -> str:

@@ -1,8 +1,9 @@
 """Pins: the one vector of bronze versions that a build reads (invariant 6), as DuckDB views."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 from deltalake import DeltaTable
@@ -59,7 +60,8 @@ def create_views(conn: DuckDBPyConnection, layout: Layout, now: Pin, before: Pin
 
     bronze.<dataset>          rows that kept the contract
     bronze.<dataset>_fresh    rows of both verdicts in commits since the pin `before`
-    bronze.<dataset>_landed   rows of both verdicts in files since the hour of the first of those
+    bronze.<dataset>_landed   rows of both verdicts in files since the hour of the first of those,
+                              whichever dataset it was
     bronze.<dataset>_all      rows of both verdicts
     quarantine.<dataset>      rejected rows
     ledger.commits            the ledger
@@ -67,9 +69,10 @@ def create_views(conn: DuckDBPyConnection, layout: Layout, now: Pin, before: Pin
     for schema in ("bronze", "quarantine", "ledger"):
         conn.execute(f"create schema if not exists {schema}")
     create_ledger_view(conn, layout)
-    for contract in registry.all_contracts().values():
-        bronze = bronze_at(layout, contract, now, before)
-        _create_bronze_views(conn, bronze, before.get(contract.dataset, -1))
+    everything = [bronze_at(layout, c, now, before) for c in registry.all_contracts().values()]
+    since = _first_hour([bronze.fresh for bronze in everything])
+    for bronze in everything:
+        _create_bronze_views(conn, bronze, before.get(bronze.contract.dataset, -1), since)
 
 
 def create_ledger_view(conn: DuckDBPyConnection, layout: Layout) -> None:
@@ -84,7 +87,9 @@ def create_ledger_view(conn: DuckDBPyConnection, layout: Layout) -> None:
     )
 
 
-def _create_bronze_views(conn: DuckDBPyConnection, bronze: Bronze, before: int) -> None:
+def _create_bronze_views(
+    conn: DuckDBPyConnection, bronze: Bronze, before: int, since: datetime | None
+) -> None:
     name = bronze.contract.dataset
     accepted = bronze.files.filter(pl.col("partition.verdict") == OK)
     fresh = bronze.fresh
@@ -95,7 +100,7 @@ def _create_bronze_views(conn: DuckDBPyConnection, bronze: Bronze, before: int) 
     )
     _view(conn, f"bronze.{name}", bronze.contract, accepted)
     _view(conn, f"bronze.{name}_fresh", bronze.contract, fresh, news)
-    _view(conn, f"bronze.{name}_landed", bronze.contract, _landed_since(bronze.files, fresh))
+    _view(conn, f"bronze.{name}_landed", bronze.contract, _landed_since(bronze.files, since))
     _view(conn, f"bronze.{name}_all", bronze.contract, bronze.files)
     create_quarantine_view(conn, bronze.contract, bronze.files)
 
@@ -133,12 +138,14 @@ def _relation(contract: Contract, files: pl.DataFrame) -> str:
     )
 
 
-def _landed_since(files: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-    if fresh.is_empty():
-        return fresh
-    first: datetime = fresh["min.ingest_ts"].min()  # type: ignore[assignment]
-    hour = first.replace(minute=0, second=0, microsecond=0)
-    return files.filter(pl.col("max.ingest_ts") >= hour - timedelta(microseconds=1))
+def _first_hour(fresh: Sequence[pl.DataFrame]) -> datetime | None:
+    """The hour in which the first of the fresh files landed; None if there is none."""
+    first = [files["min.ingest_ts"].min() for files in fresh if files.height]
+    return min(first).replace(minute=0, second=0, microsecond=0) if first else None  # type: ignore
+
+
+def _landed_since(files: pl.DataFrame, since: datetime | None) -> pl.DataFrame:
+    return files.clear() if since is None else files.filter(pl.col("max.ingest_ts") >= since)
 
 
 def positions(conn: DuckDBPyConnection, pin: Pin) -> dict[str, dict[str, int]]:

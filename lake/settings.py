@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -81,6 +81,16 @@ class Settings(BaseSettings):
         return _absolute(self.inbox_dir) if self.inbox_dir else self.local / "inbox"
 
 
+class _Given(Settings):
+    """Settings from a mapping alone: without this the environment would fill its gaps."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Any, *_: Any, **__: Any
+    ) -> tuple[Any, ...]:
+        return (init_settings,)
+
+
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment, or from the mapping given instead of it.
 
@@ -89,7 +99,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     try:
         if environment is None:
             return Settings()
-        return Settings.model_validate(dict(environment))
+        return _Given.model_validate(dict(environment))
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
 

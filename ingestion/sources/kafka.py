@@ -27,6 +27,7 @@ from lake.settings import Settings
 
 POLL_RECORDS = 5_000  # librdkafka hands over fewer per call more cheaply than very many
 POLL_SECONDS = 0.05
+AHEAD_GRACE_SECONDS = 2.0
 
 
 class BrokerUnreachable(RuntimeError):
@@ -37,9 +38,13 @@ class PositionAhead(RuntimeError):
     """The table is ahead of the topic: the topic was recreated, or this is another broker."""
 
 
-def unit_of(topic: str, number: int) -> str:
-    """Name of a topic-partition as positions count in it."""
-    return f"kafka:{topic}/{number}"
+def unit_of(cluster: str, topic: str, number: int) -> str:
+    """Name of a topic-partition as positions count in it.
+
+    The cluster's own id is part of it: offsets of two clusters are two different things, also
+    when the second answers at the address of the first.
+    """
+    return f"kafka:{cluster}/{topic}/{number}"
 
 
 class KafkaSource:
@@ -49,6 +54,7 @@ class KafkaSource:
         self.contract = contract
         self.settings = settings
         self.follow = follow
+        self.cluster = ""
         self.consumer = Consumer(
             {
                 "bootstrap.servers": settings.kafka_bootstrap,
@@ -59,6 +65,8 @@ class KafkaSource:
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
                 "fetch.queue.backoff.ms": 5,  # the default of 1 s throttles a fast reader
+                # The embedded broker answers only when this has passed, news or not.
+                "fetch.wait.max.ms": 50,
                 "session.timeout.ms": 6000,
                 "log_level": 2,
             },
@@ -76,27 +84,31 @@ class KafkaSource:
             time.sleep(1.0)
             yield None
             partitions = self._partitions()
-        position = {number: positions(unit_of(self.contract.topic, number)) for number in partitions}
+        position = {number: positions(self._unit(number)) for number in partitions}
         self._assign(position)
-        ended: set[int] = set()
+        watch = _Watch(self.consumer, self.contract.topic, partitions)
         pending: list[Message] = []
         first_at = 0.0
         while True:
-            records, ends = self._poll()
-            ended = (ended | ends) - {record.partition() for record in records}
+            records, ends = self._poll(self.settings.batch_rows - len(pending))
+            watch.hear(records, ends)
+            watch.refuse_if_ahead(position)
             if records and not pending:
                 first_at = time.monotonic()
             pending += records
-            drained = len(ended) == len(partitions)
+            drained = not self.follow and not watch.open
             full = len(pending) >= self.settings.batch_rows
             waited = bool(pending) and time.monotonic() - first_at >= self.settings.batch_seconds
-            if pending and (full or waited or (drained and not self.follow)):
+            if pending and (full or waited or drained):
                 yield self._batch(pending, position)
                 pending = []
+                watch.start_listening()
             elif not pending:
-                if drained and not self.follow:
-                    return
                 yield None
+            if drained:
+                return
+            if not self.follow and watch.silence_s() > self.settings.kafka_timeout_s:
+                raise BrokerUnreachable(self._silent(sorted(watch.open)))
 
     def acknowledge(self, batch: Batch) -> None:
         """Tell the group how far the table is; a failure costs nothing but the advice."""
@@ -119,6 +131,7 @@ class KafkaSource:
                 f"{self.settings.kafka_timeout_s:g} s ({error}); start one with `make broker` "
                 "or set TICKLAKE_KAFKA_BOOTSTRAP"
             ) from error
+        self.cluster = found.cluster_id or "unnamed"
         topic = found.topics[self.contract.topic]
         if topic.error is not None:
             if topic.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -126,26 +139,33 @@ class KafkaSource:
             raise KafkaException(topic.error)
         return sorted(topic.partitions)
 
+    def _unit(self, number: int) -> str:
+        return unit_of(self.cluster, self.contract.topic, number)
+
     def _assign(self, position: dict[int, int]) -> None:
         self.consumer.assign(
             [TopicPartition(self.contract.topic, number, at) for number, at in position.items()]
         )
 
-    def _poll(self) -> tuple[list[Message], set[int]]:
+    def _silent(self, partitions: list[int]) -> str:
+        return (
+            f"the Kafka broker at {self.settings.kafka_bootstrap} fell silent: nothing of "
+            f"{self.contract.topic} partitions {partitions} for "
+            f"{self.settings.kafka_timeout_s:g} s; what was committed stays, land again to go on"
+        )
+
+    def _poll(self, room: int) -> tuple[list[Message], set[int]]:
+        """At most `room` records, and the partitions that came to their end."""
         records, ends = [], set()
-        for message in self.consumer.consume(POLL_RECORDS, POLL_SECONDS):
+        for message in self.consumer.consume(min(POLL_RECORDS, room), POLL_SECONDS):
             error = message.error()
             if error is None:
                 records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 ends.add(message.partition())
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-                raise PositionAhead(
-                    f"{message.topic()}/{message.partition()}: the position of the table is not "
-                    f"in the topic ({error.str()}). The topic was recreated, has forgotten more "
-                    "than was landed, or TICKLAKE_KAFKA_BOOTSTRAP names another broker. Nothing "
-                    "was landed; see README, Troubleshooting"
-                )
+                where = (message.topic(), message.partition())
+                raise PositionAhead(_not_in_topic(*where, error.str()))
             elif error.fatal() or not error.retriable():
                 raise KafkaException(error)
         return records, ends
@@ -161,10 +181,10 @@ class KafkaSource:
         spans = []
         for number in sorted(last):
             following = last[number] + 1
-            spans.append(Span(unit_of(topic, number), position[number], following, count[number]))
+            spans.append(Span(self._unit(number), position[number], following, count[number]))
             position[number] = following
         records = [message.value() or b"" for message in messages]
-        units = {number: unit_of(topic, number) for number in last}
+        units = {number: self._unit(number) for number in last}
         provenance = pl.DataFrame(
             {
                 "recv_ts_ns": [_received(message) for message in messages],
@@ -187,6 +207,64 @@ class KafkaSource:
             raw=lambda places: [records[place] for place in places],
             decode=partial(decode_json, self.contract, records, self.settings.max_record_bytes),
         )
+
+
+class _Watch:
+    """What the broker has said of the assigned partitions so far.
+
+    `open` are those whose end was not reached yet. One end is enough: were it taken back by the
+    next record, a steady producer would keep a landing that only catches up here for ever.
+    """
+
+    def __init__(self, consumer: Consumer, topic: str, partitions: list[int]) -> None:
+        self.consumer = consumer
+        self.topic = topic
+        self.open = set(partitions)
+        self.start_listening()
+
+    def start_listening(self) -> None:
+        """Silence counts from now: until here it was we who were busy."""
+        self.heard = self.sound = time.monotonic()
+
+    def hear(self, records: list[Message], ends: set[int]) -> None:
+        """Take note of what a poll brought."""
+        if records or ends:
+            self.heard = time.monotonic()
+        self.open -= ends
+
+    def silence_s(self) -> float:
+        """Seconds since the broker last said anything."""
+        return time.monotonic() - self.heard
+
+    def refuse_if_ahead(self, position: dict[int, int]) -> None:
+        """Raise PositionAhead where the table stands beyond the topic's end.
+
+        A broker may answer a fetch beyond the end with nothing at all, neither an error nor the
+        end; only the high watermark that comes with the answer gives it away. It may lag behind
+        for a moment after a change of leader, hence the grace.
+        """
+        ends = {number: self._end(number) for number in position}
+        ahead = [number for number, end in ends.items() if 0 <= end < position[number]]
+        if not ahead:
+            self.sound = time.monotonic()
+        elif time.monotonic() - self.sound > AHEAD_GRACE_SECONDS:
+            number = ahead[0]
+            why = f"the table stands at {position[number]}, the topic ends at {ends[number]}"
+            raise PositionAhead(_not_in_topic(self.topic, number, why))
+
+    def _end(self, number: int) -> int:
+        """High watermark of the last answer, negative before the first one."""
+        partition = TopicPartition(self.topic, number)
+        watermarks: tuple[int, int] = self.consumer.get_watermark_offsets(partition, cached=True)
+        return watermarks[1]
+
+
+def _not_in_topic(topic: str | None, number: int | None, why: str) -> str:
+    return (
+        f"{topic}/{number}: the position of the table is not in the topic ({why}). The topic was "
+        "recreated, has forgotten more than was landed, or TICKLAKE_KAFKA_BOOTSTRAP names another "
+        "broker. Nothing more was landed; see README, Troubleshooting"
+    )
 
 
 def _received(message: Message) -> int | None:

@@ -1,7 +1,8 @@
 {# No two rows have the same `columns`, looked for only in the parts that builds have replaced
-   since the pin: history that did not change was tested when it did. #}
-{% test unique_where_touched(model, columns, hour='event_hour') %}
-    {% set name = model.schema ~ '.' ~ model.identifier %}
+   since the pin: history that did not change was tested when it did. A view names the touched
+   table below it as `parent` (schema.name). #}
+{% test unique_where_touched(model, columns, hour='event_hour', parent=none) %}
+    {% set name = parent or model.schema ~ '.' ~ model.identifier %}
     select {{ columns | join(', ') }}, count(*) as copies
     from {{ model }}
     where

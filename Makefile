@@ -1,0 +1,54 @@
+# `make help` lists the targets. Nothing but Python 3.11+ and make is needed beforehand.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint up down broker build generated
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed ## make .venv from the lock
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.txt)"
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## two market days through the whole house, in under five minutes
+	@$(BIN)/ticklake demo
+
+test: setup ## the tests; no Docker, about ten minutes
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: setup ## the long ones too: faults over many seeds, real Airflow
+	TICKLAKE_SEEDS=20 $(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff, mypy, sqlfluff, and what is generated is current
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cd dbt && ../$(BIN)/sqlfluff lint --disable-progress-bar models tests macros
+
+up: setup ## start the broker and Airflow (127.0.0.1:8080), print the log-in
+	@$(BIN)/ticklake up
+
+down: setup ## stop them
+	@$(BIN)/ticklake down
+
+broker: setup ## start the embedded Kafka broker alone
+	@$(BIN)/ticklake broker
+
+build: setup ## build what changed and publish it
+	@$(BIN)/ticklake build
+
+generated: setup ## make anew what is derived from the contracts
+	$(BIN)/python -m contracts.derive.dbt_sources
+	$(BIN)/python -m contracts.derive.docs

@@ -1,0 +1,84 @@
+"""The live flow: every five minutes, land what waits, build what it touched, judge the accounts."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+DOC = """
+### live
+Keeps gold a few minutes behind the market.
+
+| task | does | promises |
+|---|---|---|
+| `land` | lands inbox files and topics no `ticklake ingest --follow` holds | each lands once |
+| `build` | rebuilds what was touched, tests it, publishes it | readers see all of it or nothing |
+| `reconcile` | reads the accounts of what is published | red, naming one that does not close |
+
+**When it is red.** `land`: is the broker up? It is tried again by itself. `build`: an invariant
+test failed, readers keep what they had; the log names the test. `reconcile`: the log names the
+account, its scope and the difference; `ticklake reconcile` shows the same.
+
+Trigger it by hand at any time; it may overlap with `day` and with a backfill.
+"""
+
+PARAMS = {
+    "datasets": Param(
+        [],
+        type="array",
+        items={"type": "string"},
+        uniqueItems=True,
+        examples=["quotes", "securities", "trades"],
+        title="Datasets",
+        description="Topics to land, for example `trades`. Empty: all of them.",
+    ),
+}
+
+
+@dag(
+    dag_id="live",
+    schedule="*/5 * * * *",
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=1),
+    is_paused_upon_creation=False,
+    params=PARAMS,
+    tags=["live", "market-data"],
+    doc_md=DOC,
+    default_args={
+        "owner": "market-data",
+        "retries": 3,
+        "retry_delay": timedelta(seconds=10),
+        "retry_exponential_backoff": 2,
+        "max_retry_delay": timedelta(minutes=2),
+        # The desk's minutes come before a backfill's years, in the queue of every pool.
+        "priority_weight": 100,
+        "weight_rule": "absolute",
+    },
+)
+def live() -> None:
+    """Land, build, reconcile."""
+
+    @task(pool="lander")
+    def land(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        from ticklake import flows
+
+        return flows.land(params["datasets"] if params else ())
+
+    @task(pool="builder")
+    def build() -> dict[str, Any]:
+        from ticklake import flows
+
+        return flows.build()
+
+    @task
+    def reconcile() -> dict[str, Any]:
+        from ticklake import flows
+
+        return flows.reconcile()
+
+    land() >> build() >> reconcile()
+
+
+live()

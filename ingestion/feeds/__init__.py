@@ -1,0 +1,1 @@
+"""Feed mappings: what a file's columns mean, one YAML file a feed."""

@@ -1,0 +1,68 @@
+"""Rows of a Parquet file to columns of text, so that they meet the same rules as any other.
+
+A float is taken as the shortest decimal that names it (99.6, not 99.5999999999999943), which is
+what its producer wrote; it is rejected like any number when that has too many decimals.
+"""
+
+import json
+from collections.abc import Sequence
+
+import polars as pl
+
+from contracts.base import Kind
+from ingestion.batch import Decoded
+from ingestion.columns import epoch_to_ns
+from ingestion.feeds.binding import Bound
+from ingestion.feeds.convert import to_canonical
+from ingestion.feeds.mapping import FileRefused
+
+ISO_NAIVE = "%Y-%m-%dT%H:%M:%S%.9f"
+
+
+def check_types(bound: Bound, frame: pl.DataFrame, where: str) -> None:
+    """Raises FileRefused when a column's type cannot hold what its contract column says."""
+    kinds = {column.name: column.kind for column in bound.feed.contract.columns}
+    for column, index in bound.columns.items():
+        dtype = frame.dtypes[index]
+        if not _holds(kinds[column], dtype):
+            raise FileRefused(
+                f"{where}: column {frame.columns[index]} is {dtype}, which cannot be read as "
+                f"{kinds[column]} ({bound.feed.dataset}.{column})"
+            )
+
+
+def decode_table(bound: Bound, frame: pl.DataFrame) -> Decoded:
+    """Rows as the file holds them to the contract's columns."""
+    texts = {column: _text(frame.to_series(index)) for column, index in bound.columns.items()}
+    places = pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
+    return to_canonical(bound, texts, places, [])
+
+
+def raw_rows(frame: pl.DataFrame, rows: Sequence[int]) -> list[bytes]:
+    """The rows as JSON: a Parquet row has no bytes of its own to keep."""
+    return [
+        json.dumps(row, default=str, ensure_ascii=False).encode()
+        for row in frame[list(rows)].iter_rows(named=True)
+    ]
+
+
+def _holds(kind: Kind, dtype: pl.DataType) -> bool:
+    if dtype == pl.Null or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        return True
+    if kind == "decimal":
+        return dtype.is_numeric()
+    if kind == "integer":
+        return dtype.is_integer()
+    if kind == "boolean":
+        return dtype == pl.Boolean or dtype.is_integer()
+    # A number where text is due has lost its leading zeros: that is not put right by guessing.
+    return kind == "time" and (dtype.is_integer() or isinstance(dtype, pl.Datetime))
+
+
+def _text(values: pl.Series) -> pl.Series:
+    dtype = values.dtype
+    if isinstance(dtype, pl.Datetime):
+        if dtype.time_zone is None:
+            return values.dt.to_string(ISO_NAIVE)
+        return epoch_to_ns(values.to_physical(), dtype.time_unit)
+    return values.cast(pl.String)

@@ -1,0 +1,137 @@
+"""Real Airflow: a backfill of five days from its command line while `live` keeps running."""
+
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lake.settings import Settings, load_settings
+from ticklake.services import airflow, processes, stack
+from ticklake.services.airflow_api import AirflowApi, Run
+from ticklake.services.airflow_env import log_in
+from ticklake.services.processes import ServiceError
+
+pytestmark = pytest.mark.slow
+
+FIRST = date(2025, 10, 1)
+DAYS = [FIRST + timedelta(days=n) for n in range(5)]
+TASKS = {"land", "build", "reconcile"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of an empty lake in a temporary folder, with Airflow and the broker up beside it."""
+    lake = tmp_path_factory.mktemp("lake")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAKE_URI", str(lake))
+        patch.delenv("LAKE_LOCAL", raising=False)
+        patch.delenv("TICKLAKE_INBOX", raising=False)
+        patch.delenv("TICKLAKE_AIRFLOW_PASSWORD", raising=False)
+        patch.setenv("TICKLAKE_KAFKA_BOOTSTRAP", f"127.0.0.1:{_free_port()}")
+        patch.setenv("TICKLAKE_AIRFLOW_PORT", str(_free_port()))
+        settings = load_settings()
+        try:
+            stack.up(settings)
+            yield settings
+        finally:
+            stack.down(settings)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[AirflowApi]:
+    """A client of that Airflow."""
+    with airflow.api(settings) as api:
+        yield api
+
+
+def _backfilled(client: AirflowApi) -> list[Run]:
+    return [run for run in client.runs("day", "backfill") if run.state in {"success", "failed"}]
+
+
+def test_a_backfill_from_the_command_line_and_live_runs_succeed_side_by_side(
+    settings: Settings, client: AirflowApi
+) -> None:
+    created = airflow.run_cli(
+        settings,
+        *("backfill", "create", "--dag-id", "day", "--reprocess-behavior", "completed"),
+        *("--from-date", DAYS[0].isoformat(), "--to-date", DAYS[-1].isoformat()),
+    )
+    assert created.returncode == 0, created.stdout + created.stderr
+
+    live: list[str] = []
+    deadline = time.monotonic() + 600
+    while len(_backfilled(client)) < len(DAYS):
+        assert time.monotonic() < deadline, client.runs("day", "backfill")
+        live.append(client.trigger("live"))
+        client.wait("live", live[-1:], timeout_s=300)
+
+    backfill = client.runs("day", "backfill")
+    assert [run.interval_start for run in backfill] == [
+        datetime(day.year, day.month, day.day, tzinfo=UTC) for day in DAYS
+    ]
+    assert {run.state for run in backfill} == {"success"}
+    assert {run.state for run in client.wait("live", live)} == {"success"}
+    for run in [*backfill, client.run("live", live[0])]:
+        tasks = client.tasks(run.dag_id, run.run_id)
+        assert {task.task_id for task in tasks} == TASKS
+        assert {task.state for task in tasks} == {"success"}
+    for run in backfill:
+        landed = client.xcom("day", run.run_id, "land")
+        assert run.interval_start is not None
+        assert run.interval_end is not None
+        assert landed["start"] == run.interval_start.date().isoformat()
+        assert landed["end"] == run.interval_end.date().isoformat()
+
+
+def test_a_run_started_by_hand_recomputes_the_day_it_names(client: AirflowApi) -> None:
+    run_id = client.trigger("day", {"day": "2013-10-08"})
+    (run,) = client.wait("day", [run_id])
+    landed = client.xcom("day", run_id, "land")
+    assert run.state == "success"
+    assert (landed["start"], landed["end"]) == ("2013-10-08", "2013-10-09")
+
+
+def test_a_bad_day_is_refused_before_a_run_is_made(client: AirflowApi) -> None:
+    before = len(client.runs("day"))
+    with pytest.raises(ServiceError, match="is not a 'date'"):
+        client.trigger("day", {"day": "2013-13-08"})
+    assert len(client.runs("day")) == before
+
+
+def test_a_day_that_has_not_begun_fails_on_the_first_try(client: AirflowApi) -> None:
+    run_id = client.trigger("day", {"day": "9999-01-01"})
+    (run,) = client.wait("day", [run_id])
+    tries = {task.task_id: task.try_number for task in client.tasks("day", run_id)}
+    assert run.state == "failed"
+    assert tries["land"] == 1
+
+
+def test_up_twice_leaves_one_of_each(settings: Settings) -> None:
+    before = {service.name: service.pid for service in stack.status(settings)}
+    stack.up(settings)
+    assert {service.name: service.pid for service in stack.status(settings)} == before
+
+
+def test_the_password_lies_in_a_file_only_we_can_read(settings: Settings) -> None:
+    kept = Path(log_in(settings).source)
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_down_leaves_no_process_behind(settings: Settings) -> None:
+    run_dir = settings.local / "run"
+    children = [processes.find(run_dir, service.name) for service in stack.status(settings)]
+    family = [process for child in children if child for process in processes.members(child)]
+    assert len(family) >= len(children)
+    assert stack.down(settings)
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert not any(service.running for service in stack.status(settings))

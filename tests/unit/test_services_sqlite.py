@@ -1,0 +1,105 @@
+"""Two writers on one SQLite file, as Airflow and its command line are."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ticklake.services.airflow_sqlite import CONNECT_ARGS
+
+PATIENCE_S = 5.0
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A file in the mode Airflow uses, with one empty table."""
+    path = tmp_path / "airflow.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("create table run (id integer)")
+    return path
+
+
+def _another_writes(path: Path, done: threading.Event) -> threading.Thread:
+    def write() -> None:
+        with sqlite3.connect(path, timeout=PATIENCE_S) as other:
+            other.execute("insert into run values (2)")
+        done.set()
+
+    return threading.Thread(target=write)
+
+
+def test_a_plain_connection_is_refused_when_another_writes_within_a_savepoint(
+    database: Path,
+) -> None:
+    done = threading.Event()
+    plain = sqlite3.connect(database, timeout=PATIENCE_S)
+    plain.execute("SAVEPOINT s")
+    plain.execute("select count(*) from run").fetchall()
+    writer = _another_writes(database, done)
+    writer.start()
+    writer.join()
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        plain.execute("insert into run values (1)")
+    plain.close()
+
+
+def test_ours_writes_and_the_other_waits_its_turn(database: Path) -> None:
+    done = threading.Event()
+    ours = sqlite3.connect(database, **CONNECT_ARGS)
+    cursor = ours.cursor()
+    cursor.execute("SAVEPOINT s")
+    cursor.execute("select count(*) from run").fetchall()
+    writer = _another_writes(database, done)
+    writer.start()
+    assert not done.wait(0.2)
+    cursor.execute("insert into run values (1)")
+    cursor.execute("RELEASE SAVEPOINT s")
+    ours.commit()
+    writer.join()
+    rows = sqlite3.connect(database).execute("select id from run").fetchall()
+    assert rows == [(1,), (2,)]
+    ours.close()
+
+
+def test_a_savepoint_within_a_transaction_is_left_alone(database: Path) -> None:
+    ours = sqlite3.connect(database, **CONNECT_ARGS)
+    cursor = ours.cursor()
+    cursor.execute("insert into run values (1)")
+    cursor.execute("SAVEPOINT s")
+    cursor.execute("insert into run values (2)")
+    cursor.execute("ROLLBACK TO SAVEPOINT s")
+    ours.commit()
+    assert sqlite3.connect(database).execute("select id from run").fetchall() == [(1,)]
+    ours.close()
+
+
+def test_modifying_requests_are_carried_out_one_at_a_time_and_reads_pass() -> None:
+    from ticklake.services.airflow_plugins.one_writer import OneWriter
+
+    inside: list[str] = []
+    most: dict[str, int] = {"GET": 0, "POST": 0}
+
+    async def app(scope: MutableMapping[str, Any], *_: object) -> None:
+        method = scope["method"]
+        inside.append(method)
+        most[method] = max(most[method], inside.count(method))
+        await asyncio.sleep(0.02)
+        inside.remove(method)
+
+    async def ten_at_once() -> None:
+        served = OneWriter(app)
+        methods = ["GET", "POST"] * 5
+        calls = [served({"type": "http", "method": m}, _nothing, _nothing) for m in methods]
+        await asyncio.gather(*calls)
+
+    asyncio.run(ten_at_once())
+    assert most == {"GET": 5, "POST": 1}
+
+
+async def _nothing(*_: object) -> Any:
+    """A channel that is never used."""

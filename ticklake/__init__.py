@@ -1,0 +1,1 @@
+"""The command line. It only calls what stands in the other rooms."""

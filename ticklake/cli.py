@@ -1,0 +1,80 @@
+"""`ticklake`: the command line's front door."""
+
+import logging
+import sys
+
+import structlog
+import typer
+
+from lake.settings import SettingsError, load_settings
+from ticklake.commands import build, demo, ingest, look, services
+from ticklake.console import stop
+
+app = typer.Typer(
+    help="A market-data lakehouse whose numbers can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for group in (ingest, build, look, services, demo):
+    group.register(app)
+
+
+def main() -> None:
+    """Run a command; errors a person can mend are one clear message, not a traceback."""
+    from ingestion.check import ContractsDisabled
+    from ingestion.produce import ProduceFailed
+    from lake.bronze import PositionTaken
+    from lake.build import BuildFailed
+    from lake.lakehouse import NothingPublished
+    from lake.locks import Busy
+    from ticklake.services.processes import ServiceError
+
+    known = (
+        SettingsError,
+        ContractsDisabled,
+        PositionTaken,
+        BuildFailed,
+        NothingPublished,
+        Busy,
+        ProduceFailed,
+        ServiceError,
+        *_source_errors(),
+    )
+    try:
+        _configure_logs()
+        app()
+    except known as error:
+        raise stop(str(error), 2 if isinstance(error, SettingsError) else 1) from None
+
+
+def _source_errors() -> tuple[type[Exception], ...]:
+    from contracts.registry import UnknownDataset
+    from ingestion.feeds.mapping import FeedError
+    from ingestion.sources.files import FileRefused
+    from ingestion.sources.kafka import BrokerUnreachable, PositionAhead
+
+    return (UnknownDataset, FeedError, FileRefused, BrokerUnreachable, PositionAhead)
+
+
+def _configure_logs() -> None:
+    json_lines = load_settings().log_format == "json"
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if json_lines
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""ticklake demo: two generated market days through the whole house, then a look at the result."""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lake.settings import Settings, load_settings
+from ticklake import console
+
+if TYPE_CHECKING:
+    from ingestion.generate.plan import Plan
+    from ticklake.services.airflow_env import LogIn
+
+# Securities land directly, as a reference feed would; the market comes through Kafka.
+DIRECT, STREAMED = ("securities",), ("quotes", "trades")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)
+
+
+def demo() -> None:
+    """Generate two market days with faults, land them, run the day flow in Airflow, show it all.
+
+    Run twice it lands nothing new: the same days make the same messages.
+    """
+    from ingestion.generate.plan import Plan
+    from ticklake.services import stack
+
+    settings, plan, began = load_settings(), Plan(), time.monotonic()
+    try:
+        with console.progress("starting", total=None) as bar:
+            access, sent = _start_and_send(settings, plan, bar)
+            _run_flows(settings, plan, bar)
+    finally:
+        stack.down(settings)
+    _show(settings, plan, sent)
+    _show_doors(settings, access, time.monotonic() - began)
+
+
+def _start_and_send(
+    settings: Settings, plan: "Plan", bar: console.Bar
+) -> tuple["LogIn", Counter[str]]:
+    """Airflow starts while the market is made; both are over when this returns."""
+    from ingestion.sources.generator import digest
+    from ticklake.services import broker, stack
+
+    # The plan names the cluster: the same plan makes the same log, so positions stay true.
+    broker.stop(settings)
+    broker.start(settings, cluster=f"demo-{digest(plan)}")
+    with ThreadPoolExecutor(1) as aside:
+        starting = aside.submit(stack.up, settings)
+        sent = _send(settings, plan, bar)
+        _say(bar, "waiting for Airflow")
+        return starting.result(), sent
+
+
+def _send(settings: Settings, plan: "Plan", bar: console.Bar) -> Counter[str]:
+    from contracts import registry
+    from ingestion.generate.stream import stream
+    from ingestion.land import land_generated
+    from ingestion.produce import produce
+
+    sent: Counter[str] = Counter()
+    for day in plan.days:
+        for dataset in DIRECT:
+            _say(bar, f"landing {dataset} of {day}")
+            land_generated(settings, dataset, plan, day)
+            sent[f"{dataset}, landed directly"] += len(stream(plan, dataset, day).values)
+        for dataset in STREAMED:
+            _say(bar, f"sending {dataset} of {day} to Kafka")
+            made = stream(plan, dataset, day)
+            topic = registry.get(dataset).topic
+            produce(settings, topic, made.keys, made.values, made.recv_ts_ms.tolist())
+            sent[f"{dataset}, through Kafka"] += len(made.values)
+    return sent
+
+
+def _run_flows(settings: Settings, plan: "Plan", bar: console.Bar) -> None:
+    """Backfill `day` over the plan's days as a person would, then let `live` take the rest."""
+    from ticklake.services import airflow
+    from ticklake.services.processes import ServiceError
+
+    with airflow.api(settings) as client:
+        _say(bar, f"Airflow: backfill of day, {plan.days[0]} to {plan.days[-1]}")
+        before = {run.run_id for run in client.runs("day", "backfill")}
+        client.backfill("day", plan.days[0], plan.days[-1], max_active_runs=1)
+        wanted = len(plan.days)
+        deadline = time.monotonic() + 60
+        new: list[str] = []
+        while len(new) < wanted and time.monotonic() < deadline:
+            runs = client.runs("day", "backfill")
+            new = [r.run_id for r in runs if r.run_id not in before] or new
+            if before and not new:  # days that ran before are run again under their own ids
+                new = [r.run_id for r in runs if r.state not in ("success", "failed")]
+            time.sleep(0.5)
+        ended = client.wait("day", new)
+        _say(bar, "Airflow: live")
+        ended += client.wait("live", [client.trigger("live")])
+        failed = [run for run in ended if run.state != "success"]
+        if failed or len(new) < wanted:
+            names = ", ".join(run.run_id for run in failed) or "the backfill did not start"
+            raise ServiceError(f"a flow failed: {names}; its logs are in {airflow.home(settings)}")
+
+
+def _show(settings: Settings, plan: "Plan", sent: Counter[str]) -> None:
+    from checks.reconcile import reconcile
+    from ingestion.generate.stream import truth
+    from lake import lakehouse
+    from lake.layout import layout
+    from ticklake.commands.build import show_accounts
+
+    console.table("What came in", ["stream", "messages"], sent.items())
+    with lakehouse.connect(layout(settings)) as conn:
+
+        def look(title: str, query: str) -> None:
+            found = conn.execute(query)
+            columns = [column[0] for column in found.description or []]
+            console.table(title, columns, found.fetchall())
+
+        look("What landed", _LANDED)
+        look("What was quarantined, and why", _QUARANTINED)
+        injected = truth(plan)
+        rows: list[Any] = injected.group_by("kind", "verdict", "code", "silver").len().sort(
+            "kind"
+        ).rows()
+        console.table(
+            "What the generator had broken, and where it had to end up",
+            ["fault", "verdict", "code", "in silver", "messages"],
+            rows,
+        )
+        show_accounts(reconcile(settings))
+        look("Gold: candles of one minute, the busiest share", _CANDLES)
+        look("Gold: one security's history (SCD Type 2)", _HISTORY)
+
+
+def _show_doors(settings: Settings, access: "LogIn", seconds: float) -> None:
+    console.out.print(f"\nDone in {seconds:.0f} s. The three doors:\n")
+    console.out.print("  1  trigger and backfill in Airflow    [bold]make up[/]")
+    console.out.print(f"     {access.url}  user {access.user}, password: `make up` prints it")
+    console.out.print("  2  build what changed                 [bold]cd dbt && dbt build[/]")
+    console.out.print("     (after `source .venv/bin/activate`)")
+    lakehouse = settings.local / "lakehouse.duckdb"
+    console.out.print("  3  query gold at any moment", soft_wrap=True)
+    console.out.print(f"     [bold]duckdb -readonly {lakehouse}[/]", soft_wrap=True)
+
+
+def _say(bar: console.Bar, step: str) -> None:
+    """Show a step on the bar, or as a line where there is no terminal."""
+    bar.advance(1, step)
+    if not console.is_terminal():
+        console.err.print(step)
+
+
+_LANDED = """
+select dataset, sum(consumed)::bigint as consumed, sum(ok_rows)::bigint as ok,
+    sum(rejected_rows)::bigint as rejected, count(distinct unit) as units, count(*) as commits
+from audit.account_landing group by dataset order by dataset
+"""
+
+_QUARANTINED = """
+select reject_code, count(*) as records, any_value(reject_message) as for_example,
+    any_value(left(decode(raw, 'replace'), 60)) as raw
+from quarantine.trades group by reject_code order by records desc
+"""
+
+_CANDLES = """
+select instrument_id, strftime(window_start, '%Y-%m-%d %H:%M') as minute, open, high, low, close,
+    volume, trade_count, round(vwap, 4) as vwap
+from gold.candles_1m where venue = 'ALL' and instrument_id = (
+    select instrument_id from gold.enriched_trades where market_segment = 'EQUITY'
+    group by 1 order by count(*) desc, 1 limit 1)
+order by window_start limit 6
+"""
+
+_HISTORY = """
+select instrument_id, version, security_name, issuer, market_segment,
+    strftime(valid_from, '%Y-%m-%d %H:%M') as valid_from,
+    strftime(valid_to, '%Y-%m-%d %H:%M') as valid_to, is_current
+from gold.dim_securities where instrument_id = (
+    select instrument_id from gold.dim_securities group by 1 order by max(version) desc, 1 limit 1)
+order by version
+"""

@@ -1,0 +1,102 @@
+"""ticklake ingest: land records."""
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lake.settings import load_settings
+from ticklake import console
+
+DATASETS = typer.Option("--dataset", "-d", help="only this dataset; may be given several times")
+JSON = typer.Option("--json", help="print JSON instead of a table")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(ingest)
+
+
+def ingest(
+    file: Annotated[
+        Path | None, typer.Argument(help="a file to land; without one, the topics and the inbox")
+    ] = None,
+    feed: Annotated[str | None, typer.Option(help="the file's feed mapping")] = None,
+    dataset: Annotated[list[str] | None, DATASETS] = None,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="inbox: only this day's files")
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="stay and land records as they come")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="name=value the mapping needs and the file name does not say"),
+    ] = None,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Land Kafka topics and the inbox, or one file, as bronze after the contract check.
+
+    Everything lands once, however often it is offered; what breaks its contract is kept in
+    quarantine with its bytes and the reason.
+    """
+    from ingestion.land import Landing, land_file, land_inbox, land_topics
+
+    settings = load_settings()
+    with console.progress("landing") as bar:
+
+        def landed(commit: object) -> None:
+            bar.advance(commit.ok + commit.rejected, f"landing {commit.dataset}")  # type: ignore[attr-defined]
+
+        landings: list[Landing]
+        if file is not None:
+            if feed is None:
+                raise console.stop("a file needs its mapping: --feed NAME (see docs/feeds.md)", 2)
+            landings = [land_file(settings, file, feed, landed, **_parameters(set_ or []))]
+        elif follow:
+            landings = land_topics(settings, tuple(dataset or ()), True, landed)
+        else:
+            only: date | None = day.date() if day else None
+            landings = land_inbox(settings, only, landed)
+            landings += land_topics(settings, tuple(dataset or ()), False, landed)
+    show(landings, json)
+
+
+def show(landings: list, json: bool) -> None:  # type: ignore[type-arg]
+    """Print what landed."""
+    facts = [
+        {
+            "dataset": x.dataset,
+            "ok": x.ok,
+            "rejected": x.rejected,
+            "batches": x.batches,
+            "by_code": dict(x.by_code),
+            "hours": list(x.hours),
+            "held_by": x.held_by,
+        }
+        for x in landings
+    ]
+    if json:
+        console.as_json(facts)
+        return
+    console.table(
+        "Landed",
+        ["dataset", "ok", "rejected", "batches", "why rejected"],
+        [
+            (
+                x.dataset,
+                x.ok,
+                x.rejected,
+                x.batches,
+                x.held_by or ", ".join(f"{code} {n:,}" for code, n in x.by_code.most_common()),
+            )
+            for x in landings
+        ],
+    )
+
+
+def _parameters(given: list[str]) -> dict[str, str]:
+    pairs = [item.partition("=") for item in given]
+    wrong = [name for name, equals, _ in pairs if not equals or not name]
+    if wrong:
+        raise console.stop(f"--set takes name=value; got {', '.join(wrong)}", 2)
+    return {name: value for name, _, value in pairs}
