@@ -38,6 +38,12 @@ class Trades(Record):
     in_range, not_future = event_time_rules()
     positive_price = rule(RejectCode.PRICE_NOT_POSITIVE, pl.col("price") > 0)
     positive_quantity = rule(RejectCode.QTY_NOT_POSITIVE, pl.col("quantity") > 0)
+    # Beyond this the products that gold sums no longer fit 38 digits. The bound is far above any
+    # market, so comparing as floats decides nothing that matters.
+    product_fits = rule(
+        RejectCode.SCHEMA_TYPE,
+        pl.col("price").cast(pl.Float64) * pl.col("quantity").cast(pl.Float64) < 1e18,
+    )
     side_known = known_side("side", ("B", "S"))
     status_known = rule(
         RejectCode.SCHEMA_TYPE, pl.col("status").is_in(["NEW", "CORRECT", "CANCEL"])

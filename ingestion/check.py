@@ -83,7 +83,7 @@ _SHOWN = {
     RejectCode.FUTURE_TS: ("event_ts_ns", "recv_ts_ns"),
     RejectCode.TS_OUT_OF_RANGE: ("event_ts_ns",),
     RejectCode.UNKNOWN_SIDE: ("side",),
-    RejectCode.SCHEMA_TYPE: ("status",),
+    RejectCode.SCHEMA_TYPE: ("status", "price", "quantity"),
 }
 
 

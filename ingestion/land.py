@@ -52,6 +52,14 @@ class Landing:
         """The hours of event time that got rows, as YYYY-MM-DDTHH in UTC."""
         return tuple(sorted(self.touched))
 
+    def merge(self, other: "Landing") -> None:
+        """Count another landing of the same dataset in."""
+        self.ok += other.ok
+        self.rejected += other.rejected
+        self.batches += other.batches
+        self.by_code.update(other.by_code)
+        self.touched.update(other.touched)
+
     def add(self, commit: Commit) -> None:
         """Count a commit in."""
         self.ok += commit.ok
@@ -199,18 +207,24 @@ def land_file(
 def land_inbox(
     settings: Settings, day: date | None = None, progress: Progress | None = None
 ) -> list[Landing]:
-    """Land the files of the inbox (of one day, or all), each once however often it is offered."""
-    from ingestion.sources.files import inbox_sources
+    """Land the files of the inbox (of one day, or all), each once however often it is offered.
+
+    A file that its mapping cannot read does not keep the others out: it is named at the end, in
+    one FileRefused for all of them, when everything else has landed.
+    """
+    from ingestion.sources.files import FileRefused, inbox_sources
 
     refuse_if_disabled()
     landings: dict[str, Landing] = {}
+    refused: list[str] = []
     for contract, source in inbox_sources(settings, day):
-        with held(layout(settings).lock(f"inbox.{contract.dataset}"), wait_s=600):
-            landed = land(source, BronzeWriter(contract, layout(settings)), progress)
         total = landings.setdefault(contract.dataset, Landing(contract.dataset))
-        total.ok += landed.ok
-        total.rejected += landed.rejected
-        total.batches += landed.batches
-        total.by_code.update(landed.by_code)
-        total.touched.update(landed.touched)
+        with held(layout(settings).lock(f"inbox.{contract.dataset}"), wait_s=600):
+            writer = BronzeWriter(contract, layout(settings))
+            try:
+                total.merge(land(source, writer, progress))
+            except FileRefused as error:
+                refused.append(str(error))
+    if refused:
+        raise FileRefused("\n".join(refused))
     return list(landings.values())

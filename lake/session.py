@@ -30,6 +30,7 @@ IS_SEED = "(model like 'bronze.%' or model = 'ledger.commits')"
 STATE_SQL = """
 create schema if not exists build;
 create schema if not exists audit;
+create schema if not exists scope;
 create table if not exists build.pin (dataset varchar primary key, version bigint);
 create table if not exists build.model_state (model varchar, checksum varchar);
 create table if not exists audit.dirty (

@@ -20,41 +20,19 @@ for group in (ingest, build, look, services, demo):
     group.register(app)
 
 
+# Errors that the rooms raise on purpose carry their own remedy; others are ours to debug.
+ROOMS = {"contracts", "lake", "ingestion", "checks", "ticklake"}
+
+
 def main() -> None:
     """Run a command; errors a person can mend are one clear message, not a traceback."""
-    from ingestion.check import ContractsDisabled
-    from ingestion.produce import ProduceFailed
-    from lake.bronze import PositionTaken
-    from lake.build import BuildFailed
-    from lake.lakehouse import NothingPublished
-    from lake.locks import Busy
-    from ticklake.services.processes import ServiceError
-
-    known = (
-        SettingsError,
-        ContractsDisabled,
-        PositionTaken,
-        BuildFailed,
-        NothingPublished,
-        Busy,
-        ProduceFailed,
-        ServiceError,
-        *_source_errors(),
-    )
     try:
         _configure_logs()
         app()
-    except known as error:
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ROOMS:
+            raise
         raise stop(str(error), 2 if isinstance(error, SettingsError) else 1) from None
-
-
-def _source_errors() -> tuple[type[Exception], ...]:
-    from contracts.registry import UnknownDataset
-    from ingestion.feeds.mapping import FeedError
-    from ingestion.sources.files import FileRefused
-    from ingestion.sources.kafka import BrokerUnreachable, PositionAhead
-
-    return (UnknownDataset, FeedError, FileRefused, BrokerUnreachable, PositionAhead)
 
 
 def _configure_logs() -> None:

@@ -21,19 +21,25 @@ from rich.progress import (
 )
 from rich.table import Table
 
-out = Console(soft_wrap=False, highlight=False)
+# Into a pipe or a log there is no window to fit into.
+_WIDTH = None if sys.stdout.isatty() else 140
+
+out = Console(width=_WIDTH, highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table; numbers are right-aligned and grouped in thousands."""
     shown = [list(row) for row in rows]
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold cyan")
+    made = Table(header_style="bold cyan")
     for place, name in enumerate(columns):
-        numeric = all(isinstance(row[place], int | float | Decimal) for row in shown) and shown
+        values = [row[place] for row in shown if row[place] is not None]
+        numeric = bool(values) and all(isinstance(v, int | float | Decimal) for v in values)
         made.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in shown:
         made.add_row(*(_cell(value) for value in row))
+    if title:
+        out.print(f"\n[bold]{title}[/]")
     out.print(made)
 
 

@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from tests.desk import Desk, trade
@@ -232,3 +233,15 @@ def test_a_row_changed_behind_the_builds_back_is_put_right_by_a_ranged_build(des
         conn.execute("delete from gold.candles_1s where instrument_id = 'BOND_2'")
     desk.build(TICKLAKE_BUILD_FROM="2025-10-02", TICKLAKE_BUILD_TO="2025-10-03")
     assert desk.fingerprints() == shown
+
+
+def test_the_largest_trade_that_the_contract_takes_does_not_stop_the_build(desk: Desk) -> None:
+    desk.land("securities", [security(1, priceMultiplier="999999999")])
+    huge = trade(1, "14:00:00", price="999999999.999999999", quantity="900000000.12345678")
+    refused = trade(2, "14:00:00", price="999999999.999999999", quantity="9999999999")
+    commit = desk.land("trades", [huge, refused])
+    assert (commit.ok, commit.rejected) == (1, 1)
+    desk.build()
+    assert desk.query("select quantity, notional from silver.trades") == [
+        (Decimal("900000000.12345678"), None)
+    ]

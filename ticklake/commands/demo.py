@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -115,6 +115,7 @@ def _show(settings: Settings, plan: "Plan", sent: Counter[str]) -> None:
     from ticklake.commands.build import show_accounts
 
     console.table("What came in", ["stream", "messages"], sent.items())
+    injected = truth(plan)
     with lakehouse.connect(layout(settings)) as conn:
 
         def look(title: str, query: str) -> None:
@@ -123,18 +124,11 @@ def _show(settings: Settings, plan: "Plan", sent: Counter[str]) -> None:
             console.table(title, columns, found.fetchall())
 
         look("What landed", _LANDED)
-        look("What was quarantined, and why", _QUARANTINED)
-        injected = truth(plan)
-        rows: list[Any] = injected.group_by("kind", "verdict", "code", "silver").len().sort(
-            "kind"
-        ).rows()
-        console.table(
-            "What the generator had broken, and where it had to end up",
-            ["fault", "verdict", "code", "in silver", "messages"],
-            rows,
-        )
+        conn.register("truth", injected.to_arrow())
+        look("What was quarantined, why, and what the generator had really broken", _QUARANTINED)
+        look("What it had broken beside that, which has to land", _LANDED_FAULTS)
         show_accounts(reconcile(settings))
-        look("Gold: candles of one minute, the busiest share", _CANDLES)
+        look("Gold: one-minute candles of the busiest share (UTC)", _CANDLES)
         look("Gold: one security's history (SCD Type 2)", _HISTORY)
 
 
@@ -163,25 +157,51 @@ from audit.account_landing group by dataset order by dataset
 """
 
 _QUARANTINED = """
-select reject_code, count(*) as records, any_value(reject_message) as for_example,
-    any_value(left(decode(raw, 'replace'), 60)) as raw
-from quarantine.trades group by reject_code order by records desc
+with found as (
+    select reject_code, count(*) as quarantined, any_value(left(reject_message, 56)) as for_example
+    from quarantine.trades group by reject_code
+),
+
+broken as (
+    select code, count(*) as injected, string_agg(distinct kind, ', ') as kinds
+    from truth where verdict = 'rejected' group by code
+)
+
+select reject_code, quarantined, injected, kinds, for_example
+from found full join broken on reject_code = code
+order by quarantined desc, reject_code
+"""
+
+_LANDED_FAULTS = """
+select kind, silver as in_silver, count(*) as injected,
+    case kind
+        when 'duplicate' then (select count(*) from silver.trade_duplicates)
+        when 'unknown_instrument' then (
+            select count(*) from gold.enriched_trades where is_parked)
+    end as found
+from truth where verdict = 'ok' group by all order by kind
 """
 
 _CANDLES = """
-select instrument_id, strftime(window_start, '%Y-%m-%d %H:%M') as minute, open, high, low, close,
-    volume, trade_count, round(vwap, 4) as vwap
-from gold.candles_1m where venue = 'ALL' and instrument_id = (
+with busiest as (
     select instrument_id from gold.enriched_trades where market_segment = 'EQUITY'
-    group by 1 order by count(*) desc, 1 limit 1)
-order by window_start limit 6
+    group by 1 order by count(*) desc, 1 limit 1
+)
+
+select instrument_id as share, strftime(window_start, '%Y-%m-%d %H:%M') as minute,
+    open, high, low, close, volume, trade_count as trades, round(vwap, 4) as vwap
+from gold.candles_1m join busiest using (instrument_id)
+where venue = 'ALL' order by window_start limit 6
 """
 
 _HISTORY = """
-select instrument_id, version, security_name, issuer, market_segment,
+with changed as (
+    select instrument_id from gold.dim_securities
+    group by 1 order by max(version) desc, 1 limit 1
+)
+
+select instrument_id, version, issuer, market_segment as segment,
     strftime(valid_from, '%Y-%m-%d %H:%M') as valid_from,
     strftime(valid_to, '%Y-%m-%d %H:%M') as valid_to, is_current
-from gold.dim_securities where instrument_id = (
-    select instrument_id from gold.dim_securities group by 1 order by max(version) desc, 1 limit 1)
-order by version
+from gold.dim_securities join changed using (instrument_id) order by version
 """

@@ -118,7 +118,6 @@
 {% macro create_scope() %}
     {% set scope = scope_name() %}
     {% set build_id = run_query("select build_id from build.info").columns[0].values()[0] %}
-    {% do run_query("create schema if not exists scope") %}
     {% set made = run_query(
         "select count(*) from duckdb_tables() where schema_name = 'scope' and table_name = '"
         ~ scope.split('.')[1] ~ "' and comment = '" ~ build_id ~ "'"
