@@ -27,6 +27,16 @@ def newest(layout: Layout) -> Pin:
     return {name: version for name, version in versions.items() if version is not None}
 
 
+_NO_FILES = pl.Schema(
+    {
+        "path": pl.String,
+        "partition.verdict": pl.String,
+        "min.ingest_ts": pl.Datetime("us", "UTC"),
+        "max.ingest_ts": pl.Datetime("us", "UTC"),
+    }
+)
+
+
 @dataclass(frozen=True)
 class Bronze:
     """One dataset's files at a pin, and which of them came since the one before."""
@@ -45,8 +55,7 @@ def bronze_at(layout: Layout, contract: Contract, now: Pin, before: Pin) -> Bron
     """The dataset's files at `now`, and at `before` to tell the fresh ones."""
     root, dataset = layout.bronze(contract.dataset), contract.dataset
     if dataset not in now:
-        empty = {"path": pl.String, "partition.verdict": pl.String, "max.ingest_ts": pl.Datetime}
-        return Bronze(contract, pl.DataFrame(schema=empty), frozenset())
+        return Bronze(contract, pl.DataFrame(schema=_NO_FILES), frozenset())
     files = data_files(root, now[dataset])
     if dataset not in before:
         return Bronze(contract, files, frozenset())
