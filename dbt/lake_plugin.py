@@ -21,7 +21,7 @@ class Plugin(BasePlugin):
     session: Session
     conn: DuckDBPyConnection | None = None
 
-    def initialize(self, plugin_config: dict[str, Any]) -> None:
+    def initialize(self, plugin_config: dict[str, Any]) -> None:  # noqa: ARG002 (dbt's name)
         """Read the settings; a wrong one stops dbt before it touches data."""
         self.session = Session(load_settings())
 

@@ -34,24 +34,60 @@
 
    Of equal events the first to land stays; the others are declared, not dropped. `tie_order` is
    the total order 0.5 within an instrument's nanosecond, so late rows shift nobody outside their
-   own; `tie_break` are the terms after sequence and venue. #}
+   own; `tie_break` are the terms after sequence and venue.
+
+   Copies and ties are rare: both are looked for by key alone and joined back, which costs half of
+   carrying every column through two sorts. `keyed` has to be inlined for that. #}
 {% macro marked_copies(keyed, key, tie_break) %}
-    select
-        *,
-        case when is_duplicate then dedup_rule end as duplicate_by,
-        row_number() over (
-            partition by instrument_id, event_ts_ns, is_duplicate
-            order by
-                coalesce(sequence, source_row) nulls last, venue nulls last,
-                {% for term in tie_break %}{{ term }} nulls last, {% endfor %}
-                recv_ts_ns nulls last, {{ key }}
-        )::integer as tie_order
-    from (
+    with repeated as (
+        select {{ key }} from {{ keyed }} group by {{ key }} having count(*) > 1
+    ),
+
+    ranked as (
         select
-            *,
+            k.unit,
+            k.position,
             row_number() over (
-                partition by {{ key }} order by recv_ts_ns nulls last, unit, position
-            ) > 1 as is_duplicate
+                partition by k.{{ key }} order by k.recv_ts_ns nulls last, k.unit, k.position
+            ) as copy_number
+        from {{ keyed }} as k
+        inner join repeated as r on k.{{ key }} = r.{{ key }}
+    ),
+
+    copies as (
+        select unit, position from ranked where copy_number > 1
+    ),
+
+    crowded as (
+        select instrument_id, event_ts_ns
         from {{ keyed }}
+        group by instrument_id, event_ts_ns
+        having count(*) > 1
+    ),
+
+    ties as (
+        select
+            k.unit,
+            k.position,
+            row_number() over (
+                partition by k.instrument_id, k.event_ts_ns, c.position is not null
+                order by
+                    coalesce(k.sequence, k.source_row) nulls last, k.venue nulls last,
+                    {% for term in tie_break %}{{ term }} nulls last, {% endfor %}
+                    k.recv_ts_ns nulls last, k.{{ key }}
+            )::integer as tie_order
+        from {{ keyed }} as k
+        inner join crowded as t
+            on k.instrument_id = t.instrument_id and k.event_ts_ns = t.event_ts_ns
+        left join copies as c on k.unit = c.unit and k.position = c.position
     )
+
+    select
+        k.*,
+        c.position is not null as is_duplicate,
+        case when c.position is not null then k.dedup_rule end as duplicate_by,
+        coalesce(t.tie_order, 1) as tie_order
+    from {{ keyed }} as k
+    left join copies as c on k.unit = c.unit and k.position = c.position
+    left join ties as t on k.unit = t.unit and k.position = t.position
 {% endmacro %}

@@ -3,16 +3,16 @@
     reach={'bronze.quotes': 'session', 'silver.security_versions': 'validity'},
 ) }}
 
-with landed as (
+with landed as not materialized (
     select * from {{ touched(ref('stg_quotes'), dates='event_date') }}
 ),
 
 securities as (
-    select instrument_id, valid_from, security_sk
+    select instrument_id, valid_from, valid_to, security_sk
     from {{ touched(ref('security_versions'), by=['instrument_id']) }}
 ),
 
-contents as (
+contents as not materialized (
     {{ counted_contents('landed', [
         'source', 'venue', 'dealer_id', 'instrument_id', 'event_ts_ns', canonical('bid_price'),
         canonical('offer_price'), canonical('bid_size'), canonical('offer_size'), 'side',
@@ -20,7 +20,7 @@ contents as (
     ]) }}
 ),
 
-keyed as (
+keyed as not materialized (
     select
         *,
         {{ key_of([
@@ -38,12 +38,14 @@ keyed as (
 ),
 
 marked as (
-    {{ marked_copies('keyed', 'quote_key', ['dealer_id']) }}
+    {{ marked_copies('keyed', 'quote_key', ['k.dealer_id']) }}
 )
 
 select
     m.* exclude (event_date, dedup_rule, contract_version, ingest_ts, delivery_unit),
     s.security_sk
 from marked as m
-asof left join securities as s
-    on m.instrument_id = s.instrument_id and m.event_ts >= s.valid_from
+left join securities as s
+    on m.instrument_id = s.instrument_id
+    and m.event_ts >= s.valid_from
+    and (s.valid_to is null or m.event_ts < s.valid_to)

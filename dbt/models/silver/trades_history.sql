@@ -3,23 +3,23 @@
     reach={'bronze.trades': 'session', 'silver.security_versions': 'validity'},
 ) }}
 
-with landed as (
+with landed as not materialized (
     select * from {{ touched(ref('stg_trades'), dates='event_date') }}
 ),
 
 securities as (
-    select instrument_id, valid_from, security_sk, price_multiplier
+    select instrument_id, valid_from, valid_to, security_sk, price_multiplier
     from {{ touched(ref('security_versions'), by=['instrument_id']) }}
 ),
 
-contents as (
+contents as not materialized (
     {{ counted_contents('landed', [
         'source', 'venue', 'instrument_id', 'event_ts_ns', canonical('price'),
         canonical('quantity'), 'side', 'conditions',
     ]) }}
 ),
 
-keyed as (
+keyed as not materialized (
     select
         *,
         {{ key_of([
@@ -38,7 +38,7 @@ keyed as (
 ),
 
 marked as (
-    {{ marked_copies('keyed', 'trade_key', ['try_cast(trade_id as ubigint)', 'trade_id']) }}
+    {{ marked_copies('keyed', 'trade_key', ['try_cast(k.trade_id as ubigint)', 'k.trade_id']) }}
 ),
 
 priced as (
@@ -53,5 +53,7 @@ select
     {{ notional('p.price_quantity', 's.price_multiplier') }} as notional,
     s.security_sk
 from priced as p
-asof left join securities as s
-    on p.instrument_id = s.instrument_id and p.event_ts >= s.valid_from
+left join securities as s
+    on p.instrument_id = s.instrument_id
+    and p.event_ts >= s.valid_from
+    and (s.valid_to is null or p.event_ts < s.valid_to)
