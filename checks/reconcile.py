@@ -90,7 +90,9 @@ def _last_build(settings: Settings) -> list[Account]:
     if not outcomes:
         return []
     found = json.loads(outcomes[-1].read_bytes())
-    return [_open(found["build_id"], entry["table"], entry["line"]) for entry in found["open_accounts"]]
+    return [
+        _open(found["build_id"], entry["table"], entry["line"]) for entry in found["open_accounts"]
+    ]
 
 
 def _open(build_id: str, table: str, line: Mapping[str, Any]) -> Account:

@@ -7,7 +7,7 @@ adding a dataset is writing one file.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandera.polars as pa
 import polars as pl
@@ -16,8 +16,8 @@ from contracts.codes import RejectCode
 
 Kind = Literal["text", "decimal", "integer", "boolean", "time"]
 
-PRICE = pl.Decimal(18, 9)
-QUANTITY = pl.Decimal(28, 8)
+PRICE = Annotated[pl.Decimal, 18, 9]
+QUANTITY = Annotated[pl.Decimal, 28, 8]
 
 EARLIEST_NS = 631_152_000_000_000_000  # 1990-01-01T00:00:00Z
 CLOCK_SKEW_NS = 5_000_000_000  # how far ahead of its reception an event may claim to be
@@ -145,7 +145,7 @@ def rule(code: RejectCode, holds: pl.Expr) -> Any:
     A null result passes: absence is `never_null`'s business, a rule speaks of what is there.
     """
 
-    def check(cls: type, data: Any) -> pl.LazyFrame:
+    def check(_: type, data: pa.PolarsData) -> pl.LazyFrame:
         return data.lazyframe.select(holds.fill_null(True))
 
     return pa.dataframe_check(name=code.value, error=code.value)(check)

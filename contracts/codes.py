@@ -22,9 +22,9 @@ class RejectCode(StrEnum):
 
 
 MEANING: dict[RejectCode, str] = {
-    RejectCode.PARSE_ERROR: "not a record: broken JSON or CSV, bad UTF-8, a repeated key, too large",
+    RejectCode.PARSE_ERROR: "no record: broken JSON or CSV, bad UTF-8, a repeated key, too large",
     RejectCode.SCHEMA_MISSING_FIELD: "a required field is absent, null or empty",
-    RejectCode.SCHEMA_TYPE: "a field has the wrong type, too many digits, or is not in the contract",
+    RejectCode.SCHEMA_TYPE: "a field of a wrong type, with too many digits, or not in the contract",
     RejectCode.NON_FINITE: "NaN or an infinity in a numeric field",
     RejectCode.PRICE_NOT_POSITIVE: "a price that is zero or negative (negative, for a quote)",
     RejectCode.QTY_NOT_POSITIVE: "a traded quantity that is zero or negative",

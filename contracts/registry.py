@@ -24,7 +24,9 @@ class UnknownDataset(KeyError):
 @cache
 def all_contracts() -> dict[str, Contract]:
     """Dataset name -> contract, in alphabetical order. A module with a `CONTRACT` is a dataset."""
-    modules = (import_module(f"contracts.{m.name}") for m in pkgutil.iter_modules(contracts.__path__))
+    modules = (
+        import_module(f"contracts.{m.name}") for m in pkgutil.iter_modules(contracts.__path__)
+    )
     found = [module.CONTRACT for module in modules if hasattr(module, "CONTRACT")]
     return {contract.dataset: contract for contract in sorted(found, key=lambda c: c.dataset)}
 

@@ -129,8 +129,11 @@ def land_topics(
     """Land the Kafka topics of the datasets (all, if none is named), one after the other.
 
     A dataset that a resident `ingest --follow` holds is left to it, and the landing says so.
+    Without a broker in the settings there is nothing to land.
     """
     refuse_if_disabled()
+    if not settings.kafka_bootstrap:
+        return []
     contracts = [registry.get(name) for name in datasets] or list(registry.all_contracts().values())
     if follow:
         return _follow(settings, contracts, progress)
@@ -158,9 +161,7 @@ def _follow(
         turns = []
         for contract, landing in zip(contracts, landings, strict=True):
             stack.enter_context(held(layout(settings).lock(f"ingest.{contract.dataset}")))
-            source = stack.enter_context(
-                closing(KafkaSource(contract, settings, follow=True))
-            )
+            source = stack.enter_context(closing(KafkaSource(contract, settings, follow=True)))
             writer = BronzeWriter(contract, layout(settings))
             turns.append((source, writer, source.batches(writer.next_position), landing))
         try:
@@ -212,7 +213,8 @@ def land_inbox(
     A file that its mapping cannot read does not keep the others out: it is named at the end, in
     one FileRefused for all of them, when everything else has landed.
     """
-    from ingestion.sources.files import FileRefused, inbox_sources
+    from ingestion.feeds.mapping import FileRefused
+    from ingestion.sources.files import inbox_sources
 
     refuse_if_disabled()
     landings: dict[str, Landing] = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -189,7 +190,7 @@ def _summary(
     source: str,
     batch: str,
     now: datetime,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What the commit says of itself; the ledger is made from it."""
     hours = (
         good.group_by(hour=pl.col("event_ts_ns") // NS_PER_HOUR).len().sort("hour").iter_rows()

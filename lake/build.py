@@ -29,6 +29,10 @@ class BuildFailed(RuntimeError):
     """The build did not publish; the message says which node failed and what to do."""
 
 
+class BuildBusy(RuntimeError):
+    """Another build has the warehouse; trying again later mends it."""
+
+
 @dataclass(frozen=True)
 class ModelResult:
     """How one node of the graph went."""
@@ -67,7 +71,8 @@ def build(
 ) -> BuildResult:
     """Build what changed, or the UTC days [start, end), and publish it.
 
-    Raises BuildFailed if a model or an invariant test failed: readers keep what they had.
+    Raises BuildFailed if a model or an invariant test failed: readers keep what they had. Raises
+    BuildBusy if another build did not end in time.
     """
     arguments = ["build", "--project-dir", str(PROJECT / "dbt")]
     arguments += ["--profiles-dir", str(PROJECT / "dbt"), "--log-format", "json"]
@@ -95,7 +100,7 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
         with held(layout(settings).lock("build"), wait_s=WAIT_FOR_OTHERS_S):
             yield
     except Busy as busy:
-        raise BuildFailed(f"another build is still running after 30 minutes: {busy}") from busy
+        raise BuildBusy(f"another build is still running after 30 minutes: {busy}") from busy
 
 
 def _run(
@@ -116,7 +121,7 @@ def _run(
             if info["name"] in _RESULTS:
                 nodes.append(_node(data))
                 if progress:
-                    progress(nodes[-1], int(data["total"]))
+                    progress(nodes[-1], int(data.get("total") or data.get("num_models") or 0))
             elif info["level"] == "error":
                 errors.append(info["msg"].strip())
     return nodes, errors, process.returncode
@@ -154,6 +159,8 @@ def _result(
 ) -> BuildResult:
     path = settings.local / "run" / "builds" / f"{build_id}.json"
     outcome = json.loads(path.read_bytes()) if path.exists() else None
+    if outcome is None and any("Could not set lock on file" in error for error in errors):
+        raise BuildBusy(f"build {build_id}: another dbt has the warehouse; try again when it ends")
     if code != 0 or outcome is None:
         why = outcome["reason"] if outcome else "dbt stopped before its end"
         shown = "\n  ".join(dict.fromkeys(errors[-8:])) or f"exit code {code}"

@@ -64,9 +64,16 @@ def _outcome(session: Session, conn: DuckDBPyConnection, request: Mapping[str, A
         node["id"] in ran for node in [*request["models"], *request["tests"]]
     )
     models = [_model(m) for m in request["models"] if m["id"] in ran and m["published"]]
-    pin = describe(session, conn) if whole else (last.pin if last else {})
+    read = describe(session, conn)
+    pin = read if whole else (last.pin if last else {})
     record = publish(
-        conn, session.layout, models, build_id=session.build_id, pin=pin, alongside=[DIRTY]
+        conn,
+        session.layout,
+        models,
+        build_id=session.build_id,
+        read=read,
+        pin=pin,
+        alongside=[DIRTY],
     )
     lakehouse.refresh(session.layout)
     if whole:

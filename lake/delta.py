@@ -135,7 +135,7 @@ def commit(
         table.update_incremental()
     sync_log(root, before + 1, table.version())
     fault_point(f"{fault}.log_synced")
-    return table.version()
+    return int(table.version())
 
 
 def sync_log(root: Path, first: int, last: int) -> None:

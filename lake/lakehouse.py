@@ -86,8 +86,8 @@ def _write_views(conn: DuckDBPyConnection, layout: Layout, record: Record) -> No
         conn.execute(f"create view {_name(key)} as {view.sql}")
     pins.create_ledger_view(conn, layout)
     for contract in registry.all_contracts().values():
-        pin = {name: facts["version"] for name, facts in record.pin.items()}
-        bronze = pins.bronze_at(layout, contract, pin, {})
+        read = {name: facts["version"] for name, facts in record.read.items()}
+        bronze = pins.bronze_at(layout, contract, read, {})
         pins.create_quarantine_view(conn, contract, bronze.files)
     conn.execute(
         f"create view audit.publication as select {record.number} as number, "

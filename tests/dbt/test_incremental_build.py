@@ -16,7 +16,9 @@ def market(seed: int, count: int, first: int = 0) -> list[dict[str, Any]]:
     rng = random.Random(seed)
     rows = []
     for number in range(first, first + count):
-        at = DAY + timedelta(hours=13, seconds=rng.randrange(7 * 3600), milliseconds=rng.randrange(9))
+        at = DAY + timedelta(
+            hours=13, seconds=rng.randrange(7 * 3600), milliseconds=rng.randrange(9)
+        )
         rows.append(
             trade(
                 number,
@@ -163,9 +165,12 @@ def test_a_security_that_arrives_late_joins_the_trades_parked_for_it(desk: Desk)
     desk.build()
     parked = "select count(*) from gold.enriched_trades where is_parked"
     waiting = desk.query(parked)[0][0]
-    assert waiting == desk.query(
-        "select count(*) from gold.enriched_trades where instrument_id = 'BOND_3'"
-    )[0][0]
+    assert (
+        waiting
+        == desk.query("select count(*) from gold.enriched_trades where instrument_id = 'BOND_3'")[
+            0
+        ][0]
+    )
     desk.land("securities", [security(3, asOf="2025-10-05T00:00:00Z")])
     desk.build()
     assert desk.query(parked) == [(0,)]

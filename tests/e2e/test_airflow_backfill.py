@@ -1,15 +1,26 @@
 """Real Airflow: a backfill of five days from its command line while `live` keeps running."""
 
+import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import psutil
 import pytest
 
+from checks.reconcile import reconcile
+from contracts import registry
+from ingestion.generate.plan import Plan
+from ingestion.generate.stream import stream, truth
+from ingestion.land import land_generated
+from ingestion.produce import produce
+from lake import lakehouse
+from lake.layout import layout
 from lake.settings import Settings, load_settings
+from tests.desk import Desk
 from ticklake.services import airflow, processes, stack
 from ticklake.services.airflow_api import AirflowApi, Run
 from ticklake.services.airflow_env import log_in
@@ -20,6 +31,7 @@ pytestmark = pytest.mark.slow
 FIRST = date(2025, 10, 1)
 DAYS = [FIRST + timedelta(days=n) for n in range(5)]
 TASKS = {"land", "build", "reconcile"}
+PLAN = Plan(days=tuple(DAYS), quotes=6_000, trades=5_000, securities=500)
 
 
 def _free_port() -> int:
@@ -54,6 +66,15 @@ def client(settings: Settings) -> Iterator[AirflowApi]:
         yield api
 
 
+def _send(settings: Settings, days: Sequence[date]) -> None:
+    """Produce the quotes and trades of these days, as a desk's feeds would."""
+    for day in days:
+        for dataset in ("quotes", "trades"):
+            made = stream(PLAN, dataset, day)
+            topic = registry.get(dataset).topic
+            produce(settings, topic, made.keys, made.values, made.recv_ts_ms.tolist())
+
+
 def _backfilled(client: AirflowApi) -> list[Run]:
     return [run for run in client.runs("day", "backfill") if run.state in {"success", "failed"}]
 
@@ -61,6 +82,9 @@ def _backfilled(client: AirflowApi) -> list[Run]:
 def test_a_backfill_from_the_command_line_and_live_runs_succeed_side_by_side(
     settings: Settings, client: AirflowApi
 ) -> None:
+    for day in DAYS:
+        land_generated(settings, "securities", PLAN, day)
+    _send(settings, DAYS[:3])
     created = airflow.run_cli(
         settings,
         *("backfill", "create", "--dag-id", "day", "--reprocess-behavior", "completed"),
@@ -69,6 +93,7 @@ def test_a_backfill_from_the_command_line_and_live_runs_succeed_side_by_side(
     assert created.returncode == 0, created.stdout + created.stderr
 
     live: list[str] = []
+    _send(settings, DAYS[3:])
     deadline = time.monotonic() + 600
     while len(_backfilled(client)) < len(DAYS):
         assert time.monotonic() < deadline, client.runs("day", "backfill")
@@ -91,6 +116,32 @@ def test_a_backfill_from_the_command_line_and_live_runs_succeed_side_by_side(
         assert run.interval_end is not None
         assert landed["start"] == run.interval_start.date().isoformat()
         assert landed["end"] == run.interval_end.date().isoformat()
+
+
+def test_the_backfill_doubled_and_lost_no_row(settings: Settings, client: AirflowApi) -> None:
+    client.wait("live", [client.trigger("live")])
+    injected = truth(PLAN)
+    rejected = injected.filter(pl.col("verdict") == "rejected").height
+    duplicates = injected.filter(pl.col("silver") == "duplicate").height
+    with lakehouse.connect(layout(settings)) as conn:
+        counts = conn.execute(
+            "select (select count(*) from silver.trades), (select count(*) from silver.quotes), "
+            "(select count(*) from silver.trade_duplicates), (select count(*) from quarantine.trades)"
+        ).fetchall()
+    kept = PLAN.trades - rejected - duplicates
+    assert counts == [(kept, PLAN.quotes, duplicates, rejected)]
+    assert [account for account in reconcile(settings) if account.is_open] == []
+
+
+def test_after_the_backfill_the_lake_equals_one_built_at_once_from_the_same_bronze(
+    settings: Settings, tmp_path: Path
+) -> None:
+    for part in ("bronze", "ledger"):
+        shutil.copytree(settings.root / part, tmp_path / "lake" / part)
+    clean = Desk(tmp_path / "lake", tmp_path / "target")
+    clean.build()
+    used = Desk(settings.root, tmp_path / "target")
+    assert used.fingerprints() == clean.fingerprints()
 
 
 def test_a_run_started_by_hand_recomputes_the_day_it_names(client: AirflowApi) -> None:

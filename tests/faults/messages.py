@@ -93,8 +93,8 @@ def _trade(rng: random.Random, number: int) -> dict[str, str]:
     members = {
         "tradeId": _quoted(f"T{number}"),
         "instrumentId": _quoted(rng.choice(INSTRUMENTS)),
-        "price": _number(rng, 9, 9),
-        "quantity": _number(rng, 12, 8),
+        "price": _number(rng, 5, 9),
+        "quantity": _number(rng, 8, 8),
         "buySellIndicator": rng.choice(['"B"', '"S"', "null"]),
     }
     if rng.random() < 0.5:
@@ -108,10 +108,10 @@ def _quote(rng: random.Random, number: int) -> dict[str, str]:
     return {
         "instrumentId": _quoted(rng.choice(INSTRUMENTS)),
         "dealerId": _quoted(f"DEALER_{number % 12:03}"),
-        "bidPrice": rng.choice(["null", "0", _number(rng, 9, 9)]),
-        "offerPrice": _number(rng, 9, 9),
-        "bidSize": rng.choice(["0", _number(rng, 12, 8)]),
-        "offerSize": _number(rng, 12, 8),
+        "bidPrice": rng.choice(["null", "0", _number(rng, 5, 9)]),
+        "offerPrice": _number(rng, 5, 9),
+        "bidSize": rng.choice(["0", _number(rng, 8, 8)]),
+        "offerSize": _number(rng, 8, 8),
     }
 
 
@@ -174,6 +174,7 @@ _MEMBERS: dict[str, tuple[tuple[str, str | None], ...]] = {
         ("price", '"abc"'),
         ("price", "true"),
         ("price", "1.0000000001"),
+        ("quantity", "99999999999999999999"),  # no product of it fits the notional
         ("quantity", "0"),
         ("quantity", "-Infinity"),
         ("quantity", None),

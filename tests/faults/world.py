@@ -58,7 +58,7 @@ class World:
         topic = TOPICS[self.dataset]
         following = Counter(delivered.unit for delivered in self.sent)
         for message in messages:
-            unit = f"kafka:{topic}/{message.partition}"
+            unit = self.broker.unit(topic, message.partition)
             self.sent.append(
                 Delivered(
                     unit=unit,

@@ -73,7 +73,7 @@ def reconcile(json: Annotated[bool, JSON] = False) -> None:
         show_accounts(accounts)
     if wrong:
         raise console.stop(
-            f"{len(wrong)} accounts are open; look at the lines above, at `ticklake sql \"from "
+            f'{len(wrong)} accounts are open; look at the lines above, at `ticklake sql "from '
             'audit.account_gold where difference <> 0"` and its neighbours, then build again'
         )
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -108,7 +109,7 @@ def doctor(json: Annotated[bool, JSON] = False) -> None:
 
 def _python(_: Settings) -> Finding:
     version = sys.version.split()[0]
-    dbt = shutil.which("dbt", path=os.pathsep.join([os.path.dirname(sys.executable), os.defpath]))
+    dbt = shutil.which("dbt", path=os.pathsep.join([str(Path(sys.executable).parent), os.defpath]))
     mend = "" if dbt else "run `make setup`: dbt is not beside this Python"
     return Finding("Python and dbt", f"Python {version}, {dbt or 'no dbt'}", mend)
 
@@ -131,7 +132,9 @@ def _folder(settings: Settings) -> Finding:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        return Finding("lake folder", f"{settings.root}: {error}", "set LAKE_URI to a writable folder")
+        return Finding(
+            "lake folder", f"{settings.root}: {error}", "set LAKE_URI to a writable folder"
+        )
     free = shutil.disk_usage(settings.root).free / 2**30
     mend = "" if free > 2 else "free some space: builds stop when the disk is full"
     return Finding("lake folder", f"{settings.root}, {free:.0f} GB free", mend)
@@ -146,6 +149,8 @@ def _broker(settings: Settings) -> Finding:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
+    if not settings.kafka_bootstrap:
+        return Finding("Kafka", "none wanted: TICKLAKE_KAFKA_BOOTSTRAP is empty")
     client = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
     try:
         topics = client.list_topics(timeout=3).topics
@@ -167,5 +172,3 @@ def _publication(settings: Settings) -> Finding:
         mend = "run `ticklake build`: it puts the newest publication in place"
         return Finding("publication", f"{record.number}, but lakehouse.duckdb shows {shown}", mend)
     return Finding("publication", f"{record.number} of {record.published_at}")
-
-

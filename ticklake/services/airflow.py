@@ -111,7 +111,7 @@ def stop(settings: "Settings") -> bool:
     """Stop all four, tasks included. Returns whether any ran."""
     run_dir = _run_dir(settings)
     # The scheduler first, with its tasks, while there is a server to be told how they ended.
-    stopped = [processes.stop(run_dir, SCHEDULER)]
+    stopped = [processes.stop(run_dir, SCHEDULER, grace_s=10.0)]
     with ThreadPoolExecutor() as threads:
         others = [name for name in COMPONENTS if name != SCHEDULER]
         stopped += threads.map(lambda name: processes.stop(run_dir, name), others)

@@ -23,7 +23,7 @@ LOOPBACK = {"127.0.0.1", "localhost"}
 
 def is_embedded(settings: "Settings") -> bool:
     """Whether the bootstrap address is one on this machine, and so ours to serve."""
-    return _address(settings)[0] in LOOPBACK
+    return bool(settings.kafka_bootstrap) and _address(settings)[0] in LOOPBACK
 
 
 def start(settings: "Settings", *, cluster: str | None = None, timeout_s: float = 20.0) -> Child:

@@ -3,11 +3,15 @@
 -- silver = gold, per instrument, venue and hour: rows, quantity and notional.
 with silver as (
     select
-        'candles_1s' as account, instrument_id, event_hour, venue,
+        'candles_1s' as account, instrument_id, event_hour, null as venue,
         count(*) as n, sum(quantity) as quantity, sum(notional) as notional
     from {{ touched(ref('trades')) }}
-    group by grouping sets ((instrument_id, event_hour, venue), (instrument_id, event_hour))
-    having grouping(venue) = 1 or venue is not null
+    group by all
+    union all
+    select 'candles_1s', instrument_id, event_hour, venue, count(*), sum(quantity), sum(notional)
+    from {{ touched(ref('trades')) }}
+    where venue is not null
+    group by all
     union all
     select 'enriched_trades', instrument_id, event_hour, null, count(*), sum(quantity), sum(notional)
     from {{ touched(ref('trades')) }}

@@ -7,8 +7,8 @@ with commits as (
 
 counted as (
     {% for dataset in ['quotes', 'securities', 'trades'] %}
-    {{ landed_counts(dataset) }}
-    {{ 'union all' if not loop.last }}
+        {{ landed_counts(dataset) }}
+        {{ 'union all' if not loop.last }}
     {% endfor %}
 )
 

@@ -42,7 +42,7 @@ marked as (
 )
 
 select
-    m.* exclude (event_date, dedup_rule, contract_version, ingest_ts, delivery_unit),
+    m.* exclude (event_date, dedup_rule, contract_version, ingest_ts, delivery_unit),  -- noqa: RF02
     s.security_sk
 from marked as m
 left join securities as s

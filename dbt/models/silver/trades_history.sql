@@ -49,7 +49,7 @@ priced as (
 )
 
 select
-    p.* exclude (event_date, dedup_rule, contract_version, ingest_ts, delivery_unit),
+    p.* exclude (event_date, dedup_rule, contract_version, ingest_ts, delivery_unit),  -- noqa: RF02
     {{ notional('p.price_quantity', 's.price_multiplier') }} as notional,
     s.security_sk
 from priced as p

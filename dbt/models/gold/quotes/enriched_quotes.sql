@@ -44,7 +44,7 @@ select
     q.offer_size,
     q.quote_type,
     coalesce(q.is_two_sided, false) as is_two_sided,
-    cast(q.twice_mid * 0.5::decimal(2, 1) as decimal(28, 10)) as mid,
+    cast(q.twice_mid * cast(0.5 as decimal(2, 1)) as decimal(28, 10)) as mid,
     cast(q.spread as decimal(19, 9)) as spread,
     q.spread * 200 / nullif(q.twice_mid, 0) as spread_pct,
     q.spread * 20000 / nullif(q.twice_mid, 0) as spread_bps,
