@@ -23,7 +23,7 @@ class RejectCode(StrEnum):
 
 MEANING: dict[RejectCode, str] = {
     RejectCode.PARSE_ERROR: "no record: broken JSON or CSV, bad UTF-8, a repeated key, too large",
-    RejectCode.SCHEMA_MISSING_FIELD: "a required field is absent, null or empty",
+    RejectCode.SCHEMA_MISSING_FIELD: "a required field is absent, or null where it may never be",
     RejectCode.SCHEMA_TYPE: "a field of a wrong type, with too many digits, or not in the contract",
     RejectCode.NON_FINITE: "NaN or an infinity in a numeric field",
     RejectCode.PRICE_NOT_POSITIVE: "a price that is zero or negative (negative, for a quote)",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ def decode_json(contract: Contract, records: Sequence[bytes], max_bytes: int) ->
     series: dict[str, pl.Series] = {}
     bad: dict[int, Reject] = {}
     for column in contract.columns:
-        converted = _convert(contract, column, [getattr(s, column.name) for s in structs])
+        converted = _convert(contract, column, list(map(attrgetter(column.name), structs)))
         series[column.name] = converted.values
         for row, code, why in converted.refused:
             place = places[row]

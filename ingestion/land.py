@@ -5,7 +5,7 @@ what was not committed; what was committed is never read again.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import date
@@ -72,19 +72,25 @@ class Landing:
 def land(source: Source, writer: BronzeWriter, progress: Progress | None = None) -> Landing:
     """Land everything a source hands over; returns when the source ends."""
     landing = Landing(writer.contract.dataset)
-    for batch in source.batches(writer.next_position):
-        if batch is None:
-            continue
-        fault_point("land.consumed")
-        commit = land_batch(writer, batch)
-        source.acknowledge(batch)
-        fault_point("land.acknowledged")
-        landing.add(commit)
-        log.debug("landed", dataset=commit.dataset, version=commit.version, ok=commit.ok,
-                  rejected=commit.rejected)  # fmt: skip
-        if progress:
-            progress(commit)
+    for _ in _steps(source, writer, landing, progress):
+        pass
     return landing
+
+
+def _steps(
+    source: Source, writer: BronzeWriter, landing: Landing, progress: Progress | None
+) -> Iterator[None]:
+    """Land batch by batch; gives way after each, and whenever the source has nothing."""
+    for batch in source.batches(writer.next_position):
+        if batch is not None:
+            fault_point("land.consumed")
+            commit = land_batch(writer, batch)
+            source.acknowledge(batch)
+            fault_point("land.acknowledged")
+            landing.add(commit)
+            if progress:
+                progress(commit)
+        yield
 
 
 def land_batch(writer: BronzeWriter, batch: Batch) -> Commit:
@@ -163,18 +169,11 @@ def _follow(
             stack.enter_context(held(layout(settings).lock(f"ingest.{contract.dataset}")))
             source = stack.enter_context(closing(KafkaSource(contract, settings, follow=True)))
             writer = BronzeWriter(contract, layout(settings))
-            turns.append((source, writer, source.batches(writer.next_position), landing))
+            turns.append(_steps(source, writer, landing, progress))
         try:
-            while turns:
-                for source, writer, batches, landing in turns:
-                    batch = next(batches, None)
-                    if batch is None:
-                        continue
-                    commit = land_batch(writer, batch)
-                    source.acknowledge(batch)
-                    landing.add(commit)
-                    if progress:
-                        progress(commit)
+            while True:
+                for turn in turns:
+                    next(turn)
         except KeyboardInterrupt:
             log.info("stopped", reason="interrupted")
     return landings

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from confluent_kafka import KafkaException, Message, Producer
+from confluent_kafka import Message, Producer
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from lake.settings import Settings
+
+POLL_EVERY = 1_000  # records between looks at the delivery reports
 
 
 class ProduceFailed(RuntimeError):
@@ -43,9 +45,14 @@ def produce(
             refused.append(str(error))
 
     for place, (key, value, at) in enumerate(zip(keys, values, sent_ms, strict=True)):
-        _send(producer, topic, key, value, int(at), delivered)
-        if progress and place % 10_000 == 0:
-            progress(place)
+        try:
+            producer.produce(topic, key=key, value=value, timestamp=at, on_delivery=delivered)
+        except BufferError:
+            _send_when_there_is_room(producer, topic, key, value, at, delivered)
+        if place % POLL_EVERY == 0:
+            producer.poll(0)
+            if progress:
+                progress(place)
     left = producer.flush(90)
     if refused or left:
         why = refused[0] if refused else f"{left} records were not confirmed in time"
@@ -59,7 +66,7 @@ def produce(
     stop=stop_after_delay(60),
     reraise=True,
 )
-def _send(
+def _send_when_there_is_room(
     producer: Producer,
     topic: str,
     key: bytes,
@@ -67,9 +74,5 @@ def _send(
     at_ms: int,
     delivered: Callable[[object, Message], None],
 ) -> None:
-    try:
-        producer.produce(topic, key=key, value=value, timestamp=at_ms, on_delivery=delivered)
-    except KafkaException as error:
-        raise ProduceFailed(f"{topic}: {error}") from error
-    finally:
-        producer.poll(0)
+    producer.poll(0.05)
+    producer.produce(topic, key=key, value=value, timestamp=at_ms, on_delivery=delivered)

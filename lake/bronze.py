@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake import Schema
 from deltalake.exceptions import CommitFailedError
 
 from contracts.base import Contract
@@ -73,6 +74,17 @@ class BronzeWriter:
             self.root, table_schema(contract), partition_columns(contract)
         )
         self._file_schema = file_schema(contract)
+        self._widen()
+
+    def _widen(self) -> None:
+        """Add the columns that a newer version of the contract has and the table has not."""
+        known = {field.name for field in self.table.schema().fields}
+        wanted = Schema.from_arrow(table_schema(self.contract)).fields
+        added = [field for field in wanted if field.name not in known]
+        if added:
+            self.table.alter.add_columns(added)
+            self.table.update_incremental()
+            delta.sync_log(self.root, self.table.version(), self.table.version())
 
     def next_position(self, unit: str) -> int:
         """The first position of `unit` that is not landed; 0 for a new unit."""

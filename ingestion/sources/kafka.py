@@ -138,7 +138,12 @@ class KafkaSource:
                 f"{self.settings.kafka_timeout_s:g} s ({error}); start one with `make broker` "
                 "or set TICKLAKE_KAFKA_BOOTSTRAP"
             ) from error
-        self.cluster = found.cluster_id or "unnamed"
+        if not found.cluster_id:
+            raise BrokerUnreachable(
+                f"the broker at {self.settings.kafka_bootstrap} does not name its cluster; "
+                "positions are kept per cluster, so nothing can be landed from it"
+            )
+        self.cluster = found.cluster_id
         topic = found.topics[self.contract.topic]
         if topic.error is not None:
             if topic.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:

@@ -34,7 +34,7 @@
 
    Of equal events the first to land stays; the others are declared, not dropped. `tie_order` is
    the total order 0.5 within an instrument's nanosecond, so late rows shift nobody outside their
-   own; `tie_break` are the terms after sequence and venue.
+   own; `tie_break` are the terms after file row, venue and the venue's own sequence.
 
    Copies and ties are rare: both are looked for by key alone and joined back, which costs half of
    carrying every column through two sorts. `keyed` has to be inlined for that. #}
@@ -72,7 +72,7 @@
             row_number() over (
                 partition by k.instrument_id, k.event_ts_ns, c.position is not null
                 order by
-                    coalesce(k.sequence, k.source_row) nulls last, k.venue nulls last,
+                    k.source_row nulls last, k.venue nulls last, k.sequence nulls last,
                     {% for term in tie_break %}{{ term }} nulls last, {% endfor %}
                     k.recv_ts_ns nulls last, k.{{ key }}
             )::integer as tie_order
