@@ -1,4 +1,4 @@
-# `make help` lists the targets. Nothing but Python 3.11+ and make is needed beforehand.
+# `make help` lists the targets. Nothing but Python 3.11 or 3.12 and make is needed.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -14,11 +14,14 @@ help: ## list the targets
 setup: $(VENV)/.installed ## make .venv from the lock
 
 $(VENV)/.installed: requirements.txt pyproject.toml
+	@test -x $(BIN)/python \
+		|| $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
+		|| { echo "Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements.txt)"
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.txt
+	@# pip knows proxies and certificates from its own settings; uv does not read those
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.txt \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -126,7 +126,8 @@ def test_the_backfill_doubled_and_lost_no_row(settings: Settings, client: Airflo
     with lakehouse.connect(layout(settings)) as conn:
         counts = conn.execute(
             "select (select count(*) from silver.trades), (select count(*) from silver.quotes), "
-            "(select count(*) from silver.trade_duplicates), (select count(*) from quarantine.trades)"
+            "(select count(*) from silver.trade_duplicates), "
+            "(select count(*) from quarantine.trades)"
         ).fetchall()
     kept = PLAN.trades - rejected - duplicates
     assert counts == [(kept, PLAN.quotes, duplicates, rejected)]

@@ -81,7 +81,11 @@ def test_every_account_closes(lake: Path) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("TICKLAKE_BATCH_ROWS", "many"), ("LAKE_URI", "s3://bucket"), ("TICKLAKE_BUILD_FROM", "2025-10-02")],
+    [
+        ("TICKLAKE_BATCH_ROWS", "many"),
+        ("LAKE_URI", "s3://bucket"),
+        ("TICKLAKE_BUILD_FROM", "2025-10-02"),
+    ],
 )
 def test_a_wrong_setting_stops_the_command_before_it_touches_data(
     lake: Path, variable: str, value: str

@@ -1,0 +1,376 @@
+"""The goldens of the definitions: what a handful of known records must become."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.desk import Desk, trade
+
+SECOND = 1_000_000_000
+NOON_S = 1_759_406_400  # 2025-10-02T12:00:00Z, seconds since epoch
+QUOTE = {
+    "instrumentId": "BOND_12345",
+    "dealerId": "DEALER_001",
+    "bidPrice": "99.50",
+    "offerPrice": "99.75",
+    "bidSize": 1000000,
+    "offerSize": 500000,
+    "timestamp": "2025-10-02T12:00:00Z",
+}
+SAMPLE_TRADE = {
+    "tradeId": "TRD_98765",
+    "instrumentId": "BOND_12345",
+    "price": "99.60",
+    "quantity": 250000,
+    "timestamp": "2025-10-02T12:00:01Z",
+    "buySellIndicator": "B",
+}
+
+
+def security(instrument: str, **more: Any) -> dict[str, Any]:
+    return {
+        "instrumentId": instrument,
+        "securityName": "Bond",
+        "cusip": None,
+        "isin": None,
+        "marketSegment": "HG",
+        "issuer": "First",
+        "asOf": "2025-09-01T00:00:00Z",
+        "priceMultiplier": "0.01",
+        **more,
+    }
+
+
+def quote(instrument: str, **more: Any) -> dict[str, Any]:
+    return {**QUOTE, "instrumentId": instrument, **more}
+
+
+def anonymous(instrument: str, at: str, price: int, **more: Any) -> dict[str, Any]:
+    """A trade that its source gave no id."""
+    return {**trade(0, at, price, instrument=instrument), "tradeId": None, **more}
+
+
+def land_golden_candle(desk: Desk) -> None:
+    rows = [
+        trade(4, "12:00:00.9", 100, 4, instrument="G1", sequence=4),
+        trade(3, "12:00:00.4", 99, 1, instrument="G1", sequence=3),
+        trade(2, "12:00:00.0", 101, 2, instrument="G1", sequence=2),
+        trade(1, "12:00:00.0", 100, 1, instrument="G1", sequence=1),
+    ]
+    desk.land("trades", rows)
+
+
+def land_ties(desk: Desk) -> None:
+    """Each instrument's trades are of one nanosecond and land against their order; the price of
+    the k-th is k."""
+    moment = "12:30:00.123456789"
+    numeric = [("10", 3), ("9", 2), ("1", 1)]
+    venues = [(None, None, 5), ("B", None, 4), ("B", 1, 3), ("A", 9, 2), ("A", 8, 1)]
+    desk.land(
+        "trades",
+        [trade(0, moment, k, instrument="TIE_ID", tradeId=name) for name, k in numeric]
+        + [
+            trade(9 - k, moment, k, instrument="TIE_VENUE", venue=venue, sequence=sequence)
+            for venue, sequence, k in venues
+        ],
+    )
+
+
+def land_quote_states(desk: Desk) -> None:
+    states = {
+        "NO_BID_SIZE": {"bidSize": 0},
+        "NO_BID_PRICE": {"bidPrice": None},
+        "ZERO_OFFER_PRICE": {"offerPrice": 0},
+        "NO_OFFER_SIZE": {"offerSize": None},
+        "LOCKED": {"offerPrice": "99.50"},
+        "CROSSED": {"offerPrice": "99.25"},
+    }
+    desk.land("quotes", [quote(name, **state) for name, state in states.items()])
+
+
+def land_copies(desk: Desk) -> None:
+    copied = trade(1, "12:00:00", 100, 5, instrument="COPY")
+    changed = trade(1, "12:00:00", 999, 9, instrument="COPY")
+    other_days = [
+        trade(1, "2025-10-03T12:00:00Z", 101, 5, instrument="COPY"),
+        trade(1, "12:00:00", 102, 5, instrument="COPY", venue="NYSE"),
+        trade(1, "12:00:00", 103, 5, instrument="COPY", side="S", status="CORRECT", version=2),
+    ]
+    # Landed first, received last: the first to be received is the event.
+    desk.land("trades", [changed], unit="kafka:copies/1", recv_ns=4_000_000_000_000_000_009)
+    desk.land("trades", [copied, copied, *other_days], unit="kafka:copies/0")
+
+    numbered = anonymous("SEQ", "12:00:00", 1, venue="A", sequence=7)
+    desk.land("trades", [numbered], unit="kafka:copies/0")
+    desk.land("trades", [numbered, {**numbered, "sequence": 8}], unit="kafka:copies/1")
+
+    twice = [anonymous("CONTENT", "12:00:00", 1)] * 2
+    desk.land("trades", twice, unit="file:a", delivery_unit="a")
+    desk.land("trades", [*twice, twice[0]], unit="file:b", delivery_unit="b")
+    # The same value written otherwise is the same content.
+    desk.land("trades", [{**twice[0], "price": "1.00"}], unit="file:c", delivery_unit="c")
+    desk.land("trades", [anonymous("LOG", "12:00:00", 1)] * 3, unit="kafka:copies/0")
+
+    desk.land("quotes", [quote("REFRESH")] * 2 + [quote("NUMBERED", sequence=1)] * 2)
+
+
+def land_securities(desk: Desk) -> None:
+    desk.land(
+        "securities",
+        [
+            security("BOND_12345"),
+            *[security("SAME", asOf=f"2025-09-0{day}T00:00:00Z") for day in (1, 2, 3)],
+            security("ONE_MOMENT", issuer="Landed first"),
+            security("ONE_MOMENT", issuer="Landed last"),
+            *[
+                security("AND_BACK", asOf=f"2025-09-0{day}T00:00:00Z", issuer=issuer)
+                for day, issuer in enumerate(["A", "B", "A"], start=1)
+            ],
+            security("HALF_OPEN", priceMultiplier=1),
+            security("HALF_OPEN", priceMultiplier=2, asOf="2025-10-02T12:00:00Z"),
+            security("SPLIT", issuer="A", asOf="2025-09-01T00:00:00Z"),
+            security("SPLIT", issuer="C", asOf="2025-09-03T00:00:00Z"),
+            security("EARLIER", issuer="A", asOf="2025-09-01T00:00:00Z"),
+            security("EARLIER", issuer="C", asOf="2025-09-03T00:00:00Z"),
+        ],
+    )
+    before, at = "11:59:59.999999999", "12:00:00"
+    desk.land("trades", [trade(1, before, 1, instrument="HALF_OPEN")], unit="kafka:half/0")
+    desk.land("trades", [trade(2, at, 1, instrument="HALF_OPEN")], unit="kafka:half/0")
+
+
+@pytest.fixture(scope="module")
+def desk(shared_desk: Desk) -> Desk:
+    """One lake with every golden in it, each under an instrument of its own, built once."""
+    shared_desk.land("quotes", [QUOTE])
+    shared_desk.land("trades", [SAMPLE_TRADE])
+    land_golden_candle(shared_desk)
+    land_ties(shared_desk)
+    land_quote_states(shared_desk)
+    land_copies(shared_desk)
+    land_securities(shared_desk)
+    shared_desk.build()
+    return shared_desk
+
+
+# --- candles (2) --------------------------------------------------------------------------------
+
+
+def test_golden_candle_g1_is_exact_at_every_width(desk: Desk) -> None:
+    expected = tuple(map(Decimal, ("100", "101", "99", "100", "8"))) + (4, 100.125, Decimal(801))
+    starts = {
+        "1s": NOON_S,
+        "10s": NOON_S,
+        "1m": NOON_S,
+        "1h": NOON_S,
+        "1d": NOON_S - 8 * 3600,  # midnight in New York
+    }
+    for width, start in starts.items():
+        assert desk.query(
+            "select epoch(window_start)::bigint, open, high, low, close, volume, trade_count, "
+            f"vwap, vwap_notional from gold.candles_{width} where instrument_id = 'G1'"
+        ) == [(start, *expected)], width
+
+
+def test_ties_of_one_nanosecond_are_ordered_by_venue_then_sequence_then_numeric_id(
+    desk: Desk,
+) -> None:
+    for instrument, last in {"TIE_ID": 3, "TIE_VENUE": 5}.items():
+        order = desk.query(
+            f"select price::int from silver.trades where instrument_id = '{instrument}' "
+            "order by tie_order"
+        )
+        assert order == [(k,) for k in range(1, last + 1)]
+        candle = desk.query(
+            "select open, close from gold.candles_1s "
+            f"where instrument_id = '{instrument}' and venue = 'ALL'"
+        )
+        assert candle == [(1, last)]
+    by_venue = desk.query(
+        "select venue, open::int, close::int from gold.candles_1s "
+        "where instrument_id = 'TIE_VENUE' order by venue"
+    )
+    assert by_venue == [("A", 1, 2), ("ALL", 1, 5), ("B", 3, 4)]
+
+
+def test_a_nanosecond_survives_to_silver(desk: Desk) -> None:
+    assert desk.query(
+        "select distinct event_ts_ns from silver.trades where instrument_id = 'TIE_ID'"
+    ) == [((NOON_S + 1800) * SECOND + 123_456_789,)]
+
+
+# --- enrichment (8, 17) -------------------------------------------------------------------------
+
+
+def test_the_sample_quote_has_its_spread(desk: Desk) -> None:
+    ((spread, mid, percent, bps),) = desk.query(
+        "select spread, mid, spread_pct, spread_bps from gold.enriched_quotes "
+        "where instrument_id = 'BOND_12345'"
+    )
+    assert (spread, mid) == (Decimal("0.25"), Decimal("99.625"))
+    assert round(percent, 10) == 0.2509410289
+    assert round(bps, 4) == 25.0941
+
+
+def test_the_sample_trade_has_its_notional_its_quote_and_its_security(desk: Desk) -> None:
+    ((notional, bid, offer, dealer, age, issuer, parked),) = desk.query(
+        "select notional, quote_bid_price, quote_offer_price, quote_dealer_id, quote_age_ms, "
+        "issuer, is_parked from gold.enriched_trades where instrument_id = 'BOND_12345'"
+    )
+    assert notional == Decimal("249000.00")
+    assert (bid, offer, dealer) == (Decimal("99.50"), Decimal("99.75"), "DEALER_001")
+    assert (age, issuer, parked) == (1000, "First", False)
+
+
+def test_a_side_without_price_or_size_is_withdrawn_and_has_no_spread(desk: Desk) -> None:
+    withdrawn = desk.query(
+        "select instrument_id, is_two_sided, spread, mid, spread_bps, is_locked, is_crossed "
+        "from gold.enriched_quotes where instrument_id similar to '(NO|ZERO)_.*' order by 1"
+    )
+    names = ("NO_BID_PRICE", "NO_BID_SIZE", "NO_OFFER_SIZE", "ZERO_OFFER_PRICE")
+    assert withdrawn == [(name, False, None, None, None, None, None) for name in names]
+
+
+def test_locked_and_crossed_quotes_are_kept_and_flagged(desk: Desk) -> None:
+    flagged = desk.query(
+        "select instrument_id, spread, is_locked, is_crossed from gold.enriched_quotes "
+        "where instrument_id in ('LOCKED', 'CROSSED') order by 1"
+    )
+    assert flagged == [("CROSSED", Decimal("-0.25"), False, True), ("LOCKED", 0, True, False)]
+
+
+def test_a_trade_of_an_unknown_instrument_is_kept_and_parked(desk: Desk) -> None:
+    parked = desk.query(
+        "select is_parked, security_sk, issuer, notional::int from gold.enriched_trades "
+        "where instrument_id = 'G1' order by event_ts_ns, tie_order"
+    )
+    assert parked == [(True, None, None, notional) for notional in (100, 202, 99, 400)]
+
+
+# --- duplicates (3) -----------------------------------------------------------------------------
+
+
+def test_a_copy_on_another_partition_is_declared_and_the_first_received_stays(desk: Desk) -> None:
+    kept = desk.query(
+        "select price::int, unit, position from silver.trades where instrument_id = 'COPY' "
+        "and session_date = '2025-10-02' and venue is null and status = 'NEW'"
+    )
+    assert kept == [(100, "kafka:copies/0", 0)]
+    declared = desk.query(
+        "select price::int, unit, position, duplicate_by from silver.trade_duplicates "
+        "where instrument_id = 'COPY' order by unit"
+    )
+    assert declared == [
+        (100, "kafka:copies/0", 1, "identity"),
+        (999, "kafka:copies/1", 0, "identity"),
+    ]
+
+
+def test_one_id_in_another_session_venue_or_version_is_another_event(desk: Desk) -> None:
+    others = desk.query(
+        "select price::int from silver.trades where instrument_id = 'COPY' order by 1"
+    )
+    assert others == [(100,), (101,), (102,), (103,)]
+
+
+def test_without_an_id_a_sequence_number_counts_once(desk: Desk) -> None:
+    counted = "select list(sequence order by sequence) from silver.{} where instrument_id = 'SEQ'"
+    assert desk.query(counted.format("trades")) == [([7, 8],)]
+    assert desk.query(counted.format("trade_duplicates")) == [([7],)]
+
+
+def test_overlapping_deliveries_without_ids_merge_to_the_largest_multiplicity(desk: Desk) -> None:
+    counts = "select count(*) from silver.{} where instrument_id = '{}'"
+    assert desk.query(counts.format("trades", "CONTENT")) == [(3,)]
+    assert desk.query(counts.format("trade_duplicates", "CONTENT")) == [(3,)]
+
+
+def test_equal_anonymous_prints_of_a_log_are_all_real(desk: Desk) -> None:
+    assert desk.query("select count(*) from silver.trades where instrument_id = 'LOG'") == [(3,)]
+
+
+def test_repeated_quotes_are_refreshes_unless_they_have_one_sequence_number(desk: Desk) -> None:
+    counts = desk.query(
+        "select instrument_id, count(*) from silver.quotes "
+        "where instrument_id in ('REFRESH', 'NUMBERED') group by 1 order by 1"
+    )
+    assert counts == [("NUMBERED", 1), ("REFRESH", 2)]
+
+
+# --- securities (18) ----------------------------------------------------------------------------
+
+
+def history(desk: Desk, instrument: str) -> list[tuple[Any, ...]]:
+    """(issuer, day of September it is valid from and to) of an instrument's versions."""
+    return desk.query(
+        "select issuer, case when is_start_assumed then 0 else day(valid_from) end, "
+        f"day(valid_to) from gold.dim_securities where instrument_id = '{instrument}' "
+        "order by version"
+    )
+
+
+def test_a_statement_that_changes_nothing_makes_no_version(desk: Desk) -> None:
+    assert history(desk, "SAME") == [("First", 0, None)]
+
+
+def test_of_statements_as_of_one_moment_the_last_landed_counts(desk: Desk) -> None:
+    assert history(desk, "ONE_MOMENT") == [("Landed last", 0, None)]
+
+
+def test_a_security_that_changes_back_has_three_versions(desk: Desk) -> None:
+    assert history(desk, "AND_BACK") == [("A", 0, 2), ("B", 2, 3), ("A", 3, None)]
+
+
+def test_validity_is_half_open(desk: Desk) -> None:
+    notionals = desk.query(
+        "select trade_id, notional::int from silver.trades where instrument_id = 'HALF_OPEN' "
+        "order by 1"
+    )
+    assert notionals == [("T1", 1), ("T2", 2)]
+
+
+def test_the_first_version_is_assumed_to_have_held_before(desk: Desk) -> None:
+    first = desk.query(
+        "select valid_from, as_of, is_start_assumed, is_current from gold.dim_securities "
+        "where instrument_id = 'BOND_12345'"
+    )
+    epoch, stated = datetime(1970, 1, 1, tzinfo=UTC), datetime(2025, 9, 1, tzinfo=UTC)
+    assert first == [(epoch, stated, True, True)]
+
+
+def test_a_late_statement_splits_the_version_it_falls_into(desk: Desk) -> None:
+    second = "2025-09-02T00:00:00Z"
+    desk.land(
+        "securities",
+        [
+            security("SPLIT", issuer="B", asOf=second),
+            security("EARLIER", issuer="C", asOf=second),
+            security("SAME", asOf="2025-08-01T00:00:00Z"),
+        ],
+    )
+    desk.build()
+    assert history(desk, "SPLIT") == [("A", 0, 2), ("B", 2, 3), ("C", 3, None)]
+    assert history(desk, "EARLIER") == [("A", 0, 2), ("C", 2, None)]
+    assert history(desk, "SAME") == [("First", 0, None)]
+    incremental = desk.fingerprints()
+    desk.build("--full-refresh")
+    assert desk.fingerprints() == incremental
+
+
+def test_every_instrument_has_one_current_version_and_no_gap(desk: Desk) -> None:
+    broken = desk.query(
+        "select instrument_id from gold.dim_securities group by 1 having "
+        "count(*) filter (where is_current) <> 1 or count(*) <> max(version) or "
+        "list(valid_to order by version)[:-2] <> list(valid_from order by version)[2:]"
+    )
+    assert broken == []
+
+
+def test_statements_a_nanosecond_apart_do_not_stop_the_build(desk: Desk) -> None:
+    moments = ("2025-09-05T00:00:00.000000100Z", "2025-09-05T00:00:00.000000200Z")
+    rows = [security("NANO", issuer=m[-5:], asOf=m) for m in ("2025-09-01T00:00:00Z", *moments)]
+    desk.land("securities", rows)
+    desk.build()
+    assert history(desk, "NANO") == [("0:00Z", 0, 5), ("0200Z"[-5:], 5, None)]
