@@ -29,7 +29,7 @@ demo: setup ## two market days through the whole house, in under five minutes
 	@$(BIN)/ticklake demo
 
 test: setup ## the tests; no Docker, about ten minutes
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-all: setup ## the long ones too: faults over many seeds, real Airflow
 	TICKLAKE_SEEDS=20 $(BIN)/python -m pytest $(ARGS)

@@ -10,7 +10,7 @@ from contracts import registry
 from lake import pins
 from lake.files import data_files
 from lake.layout import Layout, layout
-from lake.publish import Record, current
+from lake.records import Record, current
 from lake.settings import Settings
 
 

@@ -11,7 +11,8 @@ from duckdb import DuckDBPyConnection
 from lake import lakehouse
 from lake.durable import put_if_absent
 from lake.files import literal
-from lake.publish import Model, current, publish
+from lake.publish import Model, publish
+from lake.records import current
 from lake.session import Session, describe
 
 log = structlog.get_logger()

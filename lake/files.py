@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -63,6 +64,20 @@ def duckdb_type(dtype: pa.DataType) -> str:
     if pa.types.is_decimal(dtype):
         return f"decimal({dtype.precision}, {dtype.scale})"
     return _DUCKDB_TYPE[dtype]
+
+
+def arrow_schema(schema: Any) -> pa.Schema:
+    """A Delta schema as pyarrow, without nullability and metadata, to compare with DuckDB's."""
+    fields = pa.schema(schema)
+    return pa.schema([pa.field(f.name, _plain(f.type)) for f in fields])
+
+
+def _plain(dtype: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(dtype) or pa.types.is_large_string(dtype):
+        return pa.string()
+    if pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
+        return pa.list_(_plain(dtype.value_type))
+    return dtype
 
 
 def literal(text: str) -> str:

@@ -8,15 +8,17 @@ import os
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable
 from duckdb import DuckDBPyConnection
 
 from contracts import registry
 from lake import pins
 from lake.durable import fault_point, sync_file, sync_folders
-from lake.files import data_files, literal, quoted
+from lake.files import arrow_schema, data_files, literal, quoted, relation
 from lake.layout import Layout
-from lake.publish import Published, Record, current
+from lake.publish import PART
+from lake.records import Published, Record, current
 
 # The file format of DuckDB 1.2: what newer versions write, older ones can then still open.
 STORAGE_VERSION = "v1.2.0"
@@ -107,13 +109,8 @@ def _table_sql(layout: Layout, key: str, table: Published) -> str:
 
 
 def _empty_sql(root: Path, version: int) -> str:
-    import pyarrow as pa
-
-    from lake.files import relation
-    from lake.publish import PART, _arrow
-
-    schema = _arrow(DeltaTable(str(root), version=version).schema())
-    columns = pa.schema([f for f in schema if f.name != PART])
+    schema = arrow_schema(DeltaTable(str(root), version=version).schema())
+    columns = pa.schema([field for field in schema if field.name != PART])
     return f"select * from {relation([], columns)}"
 
 

@@ -5,23 +5,22 @@ lakehouse.duckdb. Readers follow the record, so a crash before it changes nothin
 what it left in Delta is rolled back by the next publication.
 """
 
-import json
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
 from duckdb import DuckDBPyConnection
 
 from lake import delta
 from lake.durable import fault_point, put_if_absent
-from lake.files import literal, names, quoted, relation
+from lake.files import arrow_schema, literal, names, quoted, relation
 from lake.layout import Layout
-from lake.settings import PROJECT
+from lake.records import Published, Record, current, folder_entry, revision
 
 PART = "part"  # the one partition column of a published table; readers do not see it
 WHOLE = "all"
@@ -51,52 +50,6 @@ class Model:
     def key(self) -> str:
         """Schema and name, as records and readers call it."""
         return f"{self.schema}.{self.name}"
-
-
-@dataclass(frozen=True)
-class Published:
-    """What one table or view is in a publication, and which build wrote it last."""
-
-    kind: str
-    version: int = -1
-    sql: str = ""
-    build_id: str = ""
-
-
-@dataclass(frozen=True)
-class Record:
-    """One publication: the state of every table that readers see.
-
-    `read` is the vector of bronze versions and positions that the build read. `pin` is the newest
-    vector that the whole graph was built from: a build of a range or a selection leaves it.
-    """
-
-    number: int
-    build_id: str
-    published_at: str
-    revision: str
-    read: Mapping[str, Any]
-    pin: Mapping[str, Any]
-    tables: Mapping[str, Published] = field(default_factory=dict)
-
-    def to_json(self) -> bytes:
-        """The record as its file holds it."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
-
-
-def current(layout: Layout) -> Record | None:
-    """The newest publication record, None before the first."""
-    numbers = [int(p.stem) for p in layout.published.glob("*.json")]
-    if not numbers:
-        return None
-    return load(layout, max(numbers))
-
-
-def load(layout: Layout, number: int) -> Record:
-    """A publication record by its number."""
-    loaded = json.loads((layout.published / f"{number:012}.json").read_bytes())
-    tables = {key: Published(**value) for key, value in loaded.pop("tables").items()}
-    return Record(tables=tables, **loaded)
 
 
 def publish(
@@ -133,7 +86,7 @@ def publish(
         pin=pin,
         tables=tables,
     )
-    if not put_if_absent(layout.published / f"{record.number:012}.json", record.to_json()):
+    if not put_if_absent(folder_entry(layout, record.number), record.to_json()):
         raise PublishConflict(
             f"publication {record.number} was taken by another build; run the build again"
         )
@@ -170,7 +123,7 @@ def _publish_table(
         table = DeltaTable(str(root))
         delta.sync_log(root, published.version, table.version())
     live = _files_by_part(table) if published is not None else {}
-    reshaped = _arrow(table.schema()) != schema
+    reshaped = arrow_schema(table.schema()) != schema
     wanted = None if published is None or reshaped else _candidates(conn, model)
     if wanted is not None and not wanted:
         return published or Published("table", table.version(), build_id=build_id)
@@ -268,23 +221,7 @@ def _relation(model: Model) -> str:
     return f"{quoted(model.schema)}.{quoted(model.name)}"
 
 
-def _arrow(schema: Any) -> pa.Schema:
-    """A Delta schema as pyarrow, without nullability and metadata, to compare with DuckDB's."""
-    fields = pa.schema(schema)
-    return pa.schema([pa.field(f.name, _plain(f.type)) for f in fields])
-
-
-def _plain(dtype: pa.DataType) -> pa.DataType:
-    if pa.types.is_string_view(dtype) or pa.types.is_large_string(dtype):
-        return pa.string()
-    if pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
-        return pa.list_(_plain(dtype.value_type))
-    return dtype
-
-
 def _files_by_part(table: DeltaTable) -> dict[str, list[str]]:
-    import polars as pl
-
     actions = pl.DataFrame(table.get_add_actions(flatten=True))
     found: dict[str, list[str]] = {}
     for path, part in actions.select("path", f"partition.{PART}").iter_rows():
@@ -294,17 +231,3 @@ def _files_by_part(table: DeltaTable) -> dict[str, list[str]]:
 
 def _relative_files(table: DeltaTable) -> list[str]:
     return [path for paths in _files_by_part(table).values() for path in paths]
-
-
-def revision() -> str:
-    """The git revision of the code, or TICKLAKE_REVISION where there is no checkout."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(PROJECT), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("TICKLAKE_REVISION", "unknown")
-    return done.stdout.strip()

@@ -17,7 +17,7 @@ from ingestion.decode import decode_json
 from ingestion.land import land_batch
 from lake.bronze import BronzeWriter, Commit, Span
 from lake.layout import Layout, layout
-from lake.publish import Record, current
+from lake.records import Record, current
 from lake.settings import PROJECT, Settings, load_settings
 
 Dbt = Callable[..., Any]

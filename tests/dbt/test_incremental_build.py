@@ -79,7 +79,7 @@ def files_by_part(desk: Desk, table: str) -> dict[str, set[str]]:
     schema, name = table.split(".")
     from deltalake import DeltaTable
 
-    from lake.publish import current
+    from lake.records import current
 
     record = current(desk.layout)
     assert record is not None

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -12,7 +13,7 @@ import duckdb
 import pytest
 
 from checks.reconcile import reconcile
-from lake.publish import current
+from lake.records import current
 from lake.settings import PROJECT
 from tests.desk import Desk, trade
 
@@ -37,6 +38,7 @@ def read_until(stop: Event, path: str, found: "Queue[object]") -> None:
             with duckdb.connect(path, read_only=True) as conn:
                 seen.add(conn.execute(ONE_TRUTH).fetchall()[0])
             reads += 1
+            time.sleep(0.02)
     except Exception as error:
         found.put(error)
         return
@@ -51,7 +53,7 @@ def batch(first: int, count: int, hour: int) -> list[dict[str, object]]:
             price=f"{100 + n % 7}.25",
             quantity=n % 90 + 1,
             instrument=f"BOND_{n % 5}",
-        )  # fmt: skip
+        )
         for n in range(first, first + count)
     ]
 
@@ -153,6 +155,7 @@ def test_the_file_people_open_has_the_format_of_duckdb_1_2(desk: Desk) -> None:
     with duckdb.connect() as conn:
         conn.execute(f"attach '{desk.layout.lakehouse}' as lakehouse (read_only)")
         tags = conn.execute(
-            "select tags['storage_version'] from duckdb_databases() where database_name = 'lakehouse'"
+            "select tags['storage_version'] from duckdb_databases() "
+            "where database_name = 'lakehouse'"
         ).fetchall()
     assert tags[0][0].startswith("v1.2")

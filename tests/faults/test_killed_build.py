@@ -44,7 +44,7 @@ def trades(seed: int, first: int, count: int) -> list[dict[str, object]]:
             price=f"{100 + rng.randrange(100) / 100:.2f}",
             quantity=rng.randrange(1, 99),
             instrument=f"BOND_{rng.randrange(6)}",
-        )  # fmt: skip
+        )
         for n in range(first, first + count)
     ]
 

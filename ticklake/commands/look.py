@@ -163,7 +163,7 @@ def _broker(settings: Settings) -> Finding:
 def _publication(settings: Settings) -> Finding:
     from lake.lakehouse import shows
     from lake.layout import layout
-    from lake.publish import current
+    from lake.records import current
 
     record, shown = current(layout(settings)), shows(layout(settings))
     if record is None:

@@ -14,13 +14,14 @@ hashed as (
             coalesce({{ canonical('price_multiplier') }}, '')
         )) as change_hash,
         row_number() over (
-            partition by instrument_id, as_of_ns
-            order by recv_ts_ns desc nulls last, unit desc, position desc
+            partition by instrument_id, as_of
+            order by as_of_ns desc, recv_ts_ns desc nulls last, unit desc, position desc
         ) as rank_at_as_of
     from landed
 ),
 
--- Of several statements with one as-of time the last to land counts.
+-- Of several statements with one as-of time the last to land counts. Validity is kept to the
+-- microsecond, so statements that differ by less are of one time, and the later counts.
 compared as (
     select
         *,
