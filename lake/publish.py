@@ -9,11 +9,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 from duckdb import DuckDBPyConnection
 
 from lake import delta
@@ -72,7 +74,7 @@ def publish(
     tables = dict(before)
     for model in models:
         tables[model.key] = _published(conn, layout, model, before.get(model.key), build_id)
-    if last is not None and tables == before:
+    if last is not None and tables == before and dict(pin) == dict(last.pin):
         return None
     for model in alongside:
         tables[model.key] = _published(conn, layout, model, before.get(model.key), build_id)
@@ -134,16 +136,41 @@ def _publish_table(
         return published
     files = _write(conn, root, model, changed, build_id)
     fault_point("publish.files_written")
-    version = delta.commit(
-        table,
-        root,
-        files,
-        [] if reshaped else [*stale, *leftovers],
-        metadata={"ticklake.build_id": build_id},
-        new_schema=schema if reshaped else None,
-        fault="publish.table",
-    )
+    removed = [] if reshaped else [*stale, *leftovers]
+    version = _commit(table, root, files, removed, build_id, schema if reshaped else None)
     return Published("table", version, build_id=build_id)
+
+
+def _commit(
+    table: DeltaTable,
+    root: Path,
+    files: Sequence[delta.DataFile],
+    removed: Sequence[str],
+    build_id: str,
+    new_schema: pa.Schema | None,
+) -> int:
+    """Commit on top of exactly the version that was compared with; returns the new version.
+
+    Delta would put a commit that removes nothing on top of another build's, and the version would
+    then hold the rows of both.
+    """
+    expected = table.version() + (2 if new_schema else 1)  # a new schema sets properties again
+    conflict = f"another build is publishing to {root}; run the build again when it has ended"
+    try:
+        version = delta.commit(
+            table,
+            root,
+            files,
+            removed,
+            metadata={"ticklake.build_id": build_id},
+            new_schema=new_schema,
+            fault="publish.table",
+        )
+    except CommitFailedError as error:
+        raise PublishConflict(conflict) from error
+    if version != expected:
+        raise PublishConflict(conflict)
+    return version
 
 
 def _candidates(conn: DuckDBPyConnection, model: Model) -> list[str] | None:

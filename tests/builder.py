@@ -1,8 +1,8 @@
 """dbt in processes that may be killed: a fork server, since the imports alone take 4 s.
 
-Run as a module this is the server: it imports, then forks a child for every request on its input
-and reports how the child ended. `Builder` is the client that tests use. A child does what `dbt`
-does in a shell: its own process, its own connections, and no clean-up when it is killed.
+Run as a module this is the server: it imports and parses, then forks a child for every request on
+its input and reports how the child ended. `Builder` is the client that tests use. A child does what
+`dbt` does in a shell: its own process, its own connections, and no clean-up when it is killed.
 """
 
 import json
@@ -40,7 +40,7 @@ class Builder:
 
     def __enter__(self) -> Self:
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.builder"],
+            [sys.executable, "-m", "tests.builder", str(self.target)],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -73,15 +73,22 @@ class Builder:
         """
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        given = {"LAKE_URI": str(lake), **environment, **({"TICKLAKE_FAULT": fault} if fault else {})}
-        folders = ["--target-path", str(self.target), "--log-path", str(self.target)]
+        given = {
+            "LAKE_URI": str(lake),
+            **environment,
+            **({"TICKLAKE_FAULT": fault} if fault else {}),
+        }
         request = {
             "environment": given,
-            "arguments": [*arguments, *folders, "--quiet"],
+            "arguments": [*arguments, *_folders(self.target)],
             "kill_at": kill_at,
         }
         print(json.dumps(request), file=self._server.stdin, flush=True)
         return Ended(**json.loads(self._server.stdout.readline()))
+
+
+def _folders(target: Path) -> list[str]:
+    return ["--target-path", str(target), "--log-path", str(target), "--quiet"]
 
 
 def _killer(kill_at: tuple[int, float] | None, count: list[int]) -> Callable[[Any], None]:
@@ -115,7 +122,6 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _child(request: dict[str, Any], report: int) -> None:
-    os.dup2(2, 1)  # what dbt prints must not look like an answer of the server
     try:
         answer = _run(request)
     except BaseException:
@@ -124,15 +130,23 @@ def _child(request: dict[str, Any], report: int) -> None:
     os._exit(0 if answer["success"] else FAILED)
 
 
-def _serve() -> None:
-    # What every child would import anew.
+def _prepare(target: Path) -> None:
+    """What every child would do anew: import, and parse the project."""
     import dbt.adapters.duckdb.connections
-    import dbt.cli.main
     import dbt.task.build  # noqa: F401
+    from dbt.cli.main import dbtRunner
 
-    import lake.build_end
-    import lake.session  # noqa: F401
+    import lake.build_end  # noqa: F401
 
+    os.environ["LAKE_URI"] = str(target / "no-lake")
+    os.chdir(REPOSITORY / "dbt")
+    dbtRunner().invoke(["parse", *_folders(target)])
+
+
+def _serve(target: Path) -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what dbt prints must not look like an answer
+    _prepare(target)
     for line in sys.stdin:
         reader, report = os.pipe()
         pid = os.fork()
@@ -146,8 +160,8 @@ def _serve() -> None:
             ended = Ended(os.WTERMSIG(status), False, "", 0)
         else:
             ended = Ended(0, **json.loads(answer))
-        print(json.dumps(ended.__dict__), flush=True)
+        print(json.dumps(ended.__dict__), file=answers, flush=True)
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(Path(sys.argv[1]))

@@ -1,6 +1,5 @@
 """The goldens of the definitions: what a handful of known records must become."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -27,20 +26,16 @@ SAMPLE_TRADE = {
     "timestamp": "2025-10-02T12:00:01Z",
     "buySellIndicator": "B",
 }
-
-
-def security(instrument: str, **more: Any) -> dict[str, Any]:
-    return {
-        "instrumentId": instrument,
-        "securityName": "Bond",
-        "cusip": None,
-        "isin": None,
-        "marketSegment": "HG",
-        "issuer": "First",
-        "asOf": "2025-09-01T00:00:00Z",
-        "priceMultiplier": "0.01",
-        **more,
-    }
+SECURITY = {
+    "instrumentId": "BOND_12345",
+    "securityName": "Bond",
+    "cusip": None,
+    "isin": None,
+    "marketSegment": "HG",
+    "issuer": "First",
+    "asOf": "2025-09-01T00:00:00Z",
+    "priceMultiplier": "0.01",
+}
 
 
 def quote(instrument: str, **more: Any) -> dict[str, Any]:
@@ -76,6 +71,13 @@ def land_ties(desk: Desk) -> None:
             for venue, sequence, k in venues
         ],
     )
+
+
+def land_the_longest_day(desk: Desk) -> None:
+    """Clocks go back in New York on 2025-11-02: that day lasts from 04:00 UTC to 05:00 UTC."""
+    moments = ("02T03:59:59.999", "02T04:00:00", "03T04:59:59.999", "03T05:00:00")
+    rows = [trade(n, f"2025-11-{at}Z", n, 1, instrument="DST") for n, at in enumerate(moments, 1)]
+    desk.land("trades", rows)
 
 
 def land_quote_states(desk: Desk) -> None:
@@ -116,31 +118,6 @@ def land_copies(desk: Desk) -> None:
     desk.land("quotes", [quote("REFRESH")] * 2 + [quote("NUMBERED", sequence=1)] * 2)
 
 
-def land_securities(desk: Desk) -> None:
-    desk.land(
-        "securities",
-        [
-            security("BOND_12345"),
-            *[security("SAME", asOf=f"2025-09-0{day}T00:00:00Z") for day in (1, 2, 3)],
-            security("ONE_MOMENT", issuer="Landed first"),
-            security("ONE_MOMENT", issuer="Landed last"),
-            *[
-                security("AND_BACK", asOf=f"2025-09-0{day}T00:00:00Z", issuer=issuer)
-                for day, issuer in enumerate(["A", "B", "A"], start=1)
-            ],
-            security("HALF_OPEN", priceMultiplier=1),
-            security("HALF_OPEN", priceMultiplier=2, asOf="2025-10-02T12:00:00Z"),
-            security("SPLIT", issuer="A", asOf="2025-09-01T00:00:00Z"),
-            security("SPLIT", issuer="C", asOf="2025-09-03T00:00:00Z"),
-            security("EARLIER", issuer="A", asOf="2025-09-01T00:00:00Z"),
-            security("EARLIER", issuer="C", asOf="2025-09-03T00:00:00Z"),
-        ],
-    )
-    before, at = "11:59:59.999999999", "12:00:00"
-    desk.land("trades", [trade(1, before, 1, instrument="HALF_OPEN")], unit="kafka:half/0")
-    desk.land("trades", [trade(2, at, 1, instrument="HALF_OPEN")], unit="kafka:half/0")
-
-
 @pytest.fixture(scope="module")
 def desk(shared_desk: Desk) -> Desk:
     """One lake with every golden in it, each under an instrument of its own, built once."""
@@ -148,9 +125,10 @@ def desk(shared_desk: Desk) -> Desk:
     shared_desk.land("trades", [SAMPLE_TRADE])
     land_golden_candle(shared_desk)
     land_ties(shared_desk)
+    land_the_longest_day(shared_desk)
     land_quote_states(shared_desk)
     land_copies(shared_desk)
-    land_securities(shared_desk)
+    shared_desk.land("securities", [SECURITY])
     shared_desk.build()
     return shared_desk
 
@@ -159,7 +137,8 @@ def desk(shared_desk: Desk) -> Desk:
 
 
 def test_golden_candle_g1_is_exact_at_every_width(desk: Desk) -> None:
-    expected = tuple(map(Decimal, ("100", "101", "99", "100", "8"))) + (4, 100.125, Decimal(801))
+    prices_and_volume = [Decimal(value) for value in (100, 101, 99, 100, 8)]
+    expected = (*prices_and_volume, 4, 100.125, Decimal(801))
     starts = {
         "1s": NOON_S,
         "10s": NOON_S,
@@ -193,6 +172,19 @@ def test_ties_of_one_nanosecond_are_ordered_by_venue_then_sequence_then_numeric_
         "where instrument_id = 'TIE_VENUE' order by venue"
     )
     assert by_venue == [("A", 1, 2), ("ALL", 1, 5), ("B", 3, 4)]
+
+
+def test_a_day_lasts_from_midnight_to_midnight_in_new_york_when_clocks_change(desk: Desk) -> None:
+    days = desk.query(
+        "select epoch(window_start)::bigint, session_date::varchar, open::int, close::int "
+        "from gold.candles_1d where instrument_id = 'DST' order by 1"
+    )
+    hour, midnight = 3600, 1_762_056_000  # 2025-11-02T04:00:00Z
+    assert days == [
+        (midnight - 24 * hour, "2025-11-01", 1, 1),
+        (midnight, "2025-11-02", 2, 3),
+        (midnight + 25 * hour, "2025-11-03", 4, 4),
+    ]
 
 
 def test_a_nanosecond_survives_to_silver(desk: Desk) -> None:
@@ -297,80 +289,3 @@ def test_repeated_quotes_are_refreshes_unless_they_have_one_sequence_number(desk
         "where instrument_id in ('REFRESH', 'NUMBERED') group by 1 order by 1"
     )
     assert counts == [("NUMBERED", 1), ("REFRESH", 2)]
-
-
-# --- securities (18) ----------------------------------------------------------------------------
-
-
-def history(desk: Desk, instrument: str) -> list[tuple[Any, ...]]:
-    """(issuer, day of September it is valid from and to) of an instrument's versions."""
-    return desk.query(
-        "select issuer, case when is_start_assumed then 0 else day(valid_from) end, "
-        f"day(valid_to) from gold.dim_securities where instrument_id = '{instrument}' "
-        "order by version"
-    )
-
-
-def test_a_statement_that_changes_nothing_makes_no_version(desk: Desk) -> None:
-    assert history(desk, "SAME") == [("First", 0, None)]
-
-
-def test_of_statements_as_of_one_moment_the_last_landed_counts(desk: Desk) -> None:
-    assert history(desk, "ONE_MOMENT") == [("Landed last", 0, None)]
-
-
-def test_a_security_that_changes_back_has_three_versions(desk: Desk) -> None:
-    assert history(desk, "AND_BACK") == [("A", 0, 2), ("B", 2, 3), ("A", 3, None)]
-
-
-def test_validity_is_half_open(desk: Desk) -> None:
-    notionals = desk.query(
-        "select trade_id, notional::int from silver.trades where instrument_id = 'HALF_OPEN' "
-        "order by 1"
-    )
-    assert notionals == [("T1", 1), ("T2", 2)]
-
-
-def test_the_first_version_is_assumed_to_have_held_before(desk: Desk) -> None:
-    first = desk.query(
-        "select valid_from, as_of, is_start_assumed, is_current from gold.dim_securities "
-        "where instrument_id = 'BOND_12345'"
-    )
-    epoch, stated = datetime(1970, 1, 1, tzinfo=UTC), datetime(2025, 9, 1, tzinfo=UTC)
-    assert first == [(epoch, stated, True, True)]
-
-
-def test_a_late_statement_splits_the_version_it_falls_into(desk: Desk) -> None:
-    second = "2025-09-02T00:00:00Z"
-    desk.land(
-        "securities",
-        [
-            security("SPLIT", issuer="B", asOf=second),
-            security("EARLIER", issuer="C", asOf=second),
-            security("SAME", asOf="2025-08-01T00:00:00Z"),
-        ],
-    )
-    desk.build()
-    assert history(desk, "SPLIT") == [("A", 0, 2), ("B", 2, 3), ("C", 3, None)]
-    assert history(desk, "EARLIER") == [("A", 0, 2), ("C", 2, None)]
-    assert history(desk, "SAME") == [("First", 0, None)]
-    incremental = desk.fingerprints()
-    desk.build("--full-refresh")
-    assert desk.fingerprints() == incremental
-
-
-def test_every_instrument_has_one_current_version_and_no_gap(desk: Desk) -> None:
-    broken = desk.query(
-        "select instrument_id from gold.dim_securities group by 1 having "
-        "count(*) filter (where is_current) <> 1 or count(*) <> max(version) or "
-        "list(valid_to order by version)[:-2] <> list(valid_from order by version)[2:]"
-    )
-    assert broken == []
-
-
-def test_statements_a_nanosecond_apart_do_not_stop_the_build(desk: Desk) -> None:
-    moments = ("2025-09-05T00:00:00.000000100Z", "2025-09-05T00:00:00.000000200Z")
-    rows = [security("NANO", issuer=m[-5:], asOf=m) for m in ("2025-09-01T00:00:00Z", *moments)]
-    desk.land("securities", rows)
-    desk.build()
-    assert history(desk, "NANO") == [("0:00Z", 0, 5), ("0200Z"[-5:], 5, None)]

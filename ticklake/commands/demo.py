@@ -137,10 +137,10 @@ def _show_doors(settings: Settings, access: "LogIn", seconds: float) -> None:
     console.out.print("  1  trigger and backfill in Airflow    [bold]make up[/]")
     console.out.print(f"     {access.url}  user {access.user}, password: `make up` prints it")
     console.out.print("  2  build what changed                 [bold]cd dbt && dbt build[/]")
-    console.out.print("     (after `source .venv/bin/activate`)")
     lakehouse = settings.local / "lakehouse.duckdb"
     console.out.print("  3  query gold at any moment", soft_wrap=True)
     console.out.print(f"     [bold]duckdb -readonly {lakehouse}[/]", soft_wrap=True)
+    console.out.print("\n2 and 3 after [bold]source .venv/bin/activate[/]")
 
 
 def _say(bar: console.Bar, step: str) -> None:

@@ -57,7 +57,11 @@ def ingest(
         else:
             only: date | None = day.date() if day else None
             landings = land_inbox(settings, only, landed)
-            landings += land_topics(settings, tuple(dataset or ()), False, landed)
+            try:
+                landings += land_topics(settings, tuple(dataset or ()), False, landed)
+            except Exception:
+                show(landings, json)  # the inbox has landed, whatever became of the topics
+                raise
     show(landings, json)
 
 

@@ -26,8 +26,13 @@ def is_embedded(settings: "Settings") -> bool:
     return bool(settings.kafka_bootstrap) and _address(settings)[0] in LOOPBACK
 
 
-def start(settings: "Settings", *, cluster: str | None = None, timeout_s: float = 20.0) -> Child:
+def start(
+    settings: "Settings", *, cluster: str | None = None, timeout_s: float = 20.0
+) -> Child | None:
     """Start the broker unless it runs, wait until it answers, and create the topics.
+
+    A Kafka that already answers at the address is somebody's own: it gets the topics it lacks and
+    is used, and None is returned.
 
     Memory is all it has, so each start is a new cluster with empty topics, and says so by a new
     id; `cluster` is for a caller who will produce the same log again from its beginning.
@@ -41,6 +46,9 @@ def start(settings: "Settings", *, cluster: str | None = None, timeout_s: float 
     child = processes.find(run_dir, NAME)
     if child is None:
         if is_port_taken(host, port):
+            if cluster is None and _answers(settings):
+                create_topics(settings)
+                return None
             raise ServiceError(
                 f"{host}:{port} is taken by another program; stop it, or set "
                 "TICKLAKE_KAFKA_BOOTSTRAP to a free port, or to your own broker"
@@ -106,6 +114,17 @@ def is_port_taken(host: str, port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((host, port)) == 0
+
+
+def _answers(settings: "Settings") -> bool:
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    try:
+        AdminClient(_client(settings)).list_topics(timeout=3)
+    except KafkaException:
+        return False
+    return True
 
 
 def _client(settings: "Settings") -> dict[str, str | int]:
