@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from duckdb import DuckDBPyConnection
 
 from lake import delta
@@ -26,6 +26,7 @@ from lake.records import Published, Record, current, folder_entry, revision
 
 PART = "part"  # the one partition column of a published table; readers do not see it
 WHOLE = "all"
+_CONFLICT = "another build is publishing to {}; run the build again when it has ended"
 
 
 class PublishConflict(RuntimeError):
@@ -120,10 +121,7 @@ def _publish_table(
     schema = _schema(conn, model)
     table = delta.open_or_create(root, schema, [PART])
     if published is not None and table.version() != published.version:
-        # A build died between its commits and its record: undo what nobody was shown.
-        table.restore(published.version)
-        table = DeltaTable(str(root))
-        delta.sync_log(root, published.version, table.version())
+        table = _rolled_back(table, root, published.version)
     live = _files_by_part(table) if published is not None else {}
     reshaped = arrow_schema(table.schema()) != schema
     wanted = None if published is None or reshaped else _candidates(conn, model)
@@ -141,6 +139,18 @@ def _publish_table(
     return Published("table", version, build_id=build_id)
 
 
+def _rolled_back(table: DeltaTable, root: Path, version: int) -> DeltaTable:
+    """The table as a record names it: a build died between its commits and its record, and nobody
+    was shown them."""
+    try:
+        table.restore(version)
+    except DeltaError as error:
+        raise PublishConflict(_CONFLICT.format(root)) from error
+    rolled_back = DeltaTable(str(root))
+    delta.sync_log(root, version, rolled_back.version())
+    return rolled_back
+
+
 def _commit(
     table: DeltaTable,
     root: Path,
@@ -155,7 +165,6 @@ def _commit(
     then hold the rows of both.
     """
     expected = table.version() + (2 if new_schema else 1)  # a new schema sets properties again
-    conflict = f"another build is publishing to {root}; run the build again when it has ended"
     try:
         version = delta.commit(
             table,
@@ -167,9 +176,9 @@ def _commit(
             fault="publish.table",
         )
     except CommitFailedError as error:
-        raise PublishConflict(conflict) from error
+        raise PublishConflict(_CONFLICT.format(root)) from error
     if version != expected:
-        raise PublishConflict(conflict)
+        raise PublishConflict(_CONFLICT.format(root))
     return version
 
 

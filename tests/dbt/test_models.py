@@ -42,11 +42,6 @@ def quote(instrument: str, **more: Any) -> dict[str, Any]:
     return {**QUOTE, "instrumentId": instrument, **more}
 
 
-def anonymous(instrument: str, at: str, price: int, **more: Any) -> dict[str, Any]:
-    """A trade that its source gave no id."""
-    return {**trade(0, at, price, instrument=instrument), "tradeId": None, **more}
-
-
 def land_golden_candle(desk: Desk) -> None:
     rows = [
         trade(4, "12:00:00.9", 100, 4, instrument="G1", sequence=4),
@@ -92,30 +87,20 @@ def land_quote_states(desk: Desk) -> None:
     desk.land("quotes", [quote(name, **state) for name, state in states.items()])
 
 
-def land_copies(desk: Desk) -> None:
-    copied = trade(1, "12:00:00", 100, 5, instrument="COPY")
-    changed = trade(1, "12:00:00", 999, 9, instrument="COPY")
-    other_days = [
-        trade(1, "2025-10-03T12:00:00Z", 101, 5, instrument="COPY"),
-        trade(1, "12:00:00", 102, 5, instrument="COPY", venue="NYSE"),
-        trade(1, "12:00:00", 103, 5, instrument="COPY", side="S", status="CORRECT", version=2),
-    ]
-    # Landed first, received last: the first to be received is the event.
-    desk.land("trades", [changed], unit="kafka:copies/1", recv_ns=4_000_000_000_000_000_009)
-    desk.land("trades", [copied, copied, *other_days], unit="kafka:copies/0")
-
-    numbered = anonymous("SEQ", "12:00:00", 1, venue="A", sequence=7)
-    desk.land("trades", [numbered], unit="kafka:copies/0")
-    desk.land("trades", [numbered, {**numbered, "sequence": 8}], unit="kafka:copies/1")
-
-    twice = [anonymous("CONTENT", "12:00:00", 1)] * 2
-    desk.land("trades", twice, unit="file:a", delivery_unit="a")
-    desk.land("trades", [*twice, twice[0]], unit="file:b", delivery_unit="b")
-    # The same value written otherwise is the same content.
-    desk.land("trades", [{**twice[0], "price": "1.00"}], unit="file:c", delivery_unit="c")
-    desk.land("trades", [anonymous("LOG", "12:00:00", 1)] * 3, unit="kafka:copies/0")
-
-    desk.land("quotes", [quote("REFRESH")] * 2 + [quote("NUMBERED", sequence=1)] * 2)
+def land_quotes_around_trades(desk: Desk) -> None:
+    """Quotes 14 minutes apart, with trades at, around and a quarter of an hour after the last."""
+    desk.land(
+        "quotes",
+        [
+            quote("AROUND", bidPrice=1, timestamp="2025-10-02T11:46:00Z"),
+            quote("AROUND", bidPrice=2, timestamp="2025-10-02T12:00:00Z"),
+            quote("AROUND", bidPrice=3, timestamp="2025-10-02T12:00:30Z", quoteType="I"),
+            quote("AROUND", bidPrice=4, timestamp="2025-10-02T12:00:40Z", offerSize=0),
+        ],
+    )
+    moments = ("11:45:59", "12:00:00", "12:00:00.000000001", "12:14:59.999999999", "12:15:00")
+    rows = [trade(n, at, 50, instrument="AROUND") for n, at in enumerate(moments, 1)]
+    desk.land("trades", rows)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +112,7 @@ def desk(shared_desk: Desk) -> Desk:
     land_ties(shared_desk)
     land_the_longest_day(shared_desk)
     land_quote_states(shared_desk)
-    land_copies(shared_desk)
+    land_quotes_around_trades(shared_desk)
     shared_desk.land("securities", [SECURITY])
     shared_desk.build()
     return shared_desk
@@ -216,6 +201,16 @@ def test_the_sample_trade_has_its_notional_its_quote_and_its_security(desk: Desk
     assert (age, issuer, parked) == (1000, "First", False)
 
 
+def test_a_trade_meets_the_last_firm_two_sided_quote_before_it_for_fifteen_minutes(
+    desk: Desk,
+) -> None:
+    met = desk.query(
+        "select quote_bid_price::int from gold.enriched_trades "
+        "where instrument_id = 'AROUND' order by event_ts_ns"
+    )
+    assert met == [(None,), (1,), (2,), (2,), (None,)]
+
+
 def test_a_side_without_price_or_size_is_withdrawn_and_has_no_spread(desk: Desk) -> None:
     withdrawn = desk.query(
         "select instrument_id, is_two_sided, spread, mid, spread_bps, is_locked, is_crossed "
@@ -239,53 +234,3 @@ def test_a_trade_of_an_unknown_instrument_is_kept_and_parked(desk: Desk) -> None
         "where instrument_id = 'G1' order by event_ts_ns, tie_order"
     )
     assert parked == [(True, None, None, notional) for notional in (100, 202, 99, 400)]
-
-
-# --- duplicates (3) -----------------------------------------------------------------------------
-
-
-def test_a_copy_on_another_partition_is_declared_and_the_first_received_stays(desk: Desk) -> None:
-    kept = desk.query(
-        "select price::int, unit, position from silver.trades where instrument_id = 'COPY' "
-        "and session_date = '2025-10-02' and venue is null and status = 'NEW'"
-    )
-    assert kept == [(100, "kafka:copies/0", 0)]
-    declared = desk.query(
-        "select price::int, unit, position, duplicate_by from silver.trade_duplicates "
-        "where instrument_id = 'COPY' order by unit"
-    )
-    assert declared == [
-        (100, "kafka:copies/0", 1, "identity"),
-        (999, "kafka:copies/1", 0, "identity"),
-    ]
-
-
-def test_one_id_in_another_session_venue_or_version_is_another_event(desk: Desk) -> None:
-    others = desk.query(
-        "select price::int from silver.trades where instrument_id = 'COPY' order by 1"
-    )
-    assert others == [(100,), (101,), (102,), (103,)]
-
-
-def test_without_an_id_a_sequence_number_counts_once(desk: Desk) -> None:
-    counted = "select list(sequence order by sequence) from silver.{} where instrument_id = 'SEQ'"
-    assert desk.query(counted.format("trades")) == [([7, 8],)]
-    assert desk.query(counted.format("trade_duplicates")) == [([7],)]
-
-
-def test_overlapping_deliveries_without_ids_merge_to_the_largest_multiplicity(desk: Desk) -> None:
-    counts = "select count(*) from silver.{} where instrument_id = '{}'"
-    assert desk.query(counts.format("trades", "CONTENT")) == [(3,)]
-    assert desk.query(counts.format("trade_duplicates", "CONTENT")) == [(3,)]
-
-
-def test_equal_anonymous_prints_of_a_log_are_all_real(desk: Desk) -> None:
-    assert desk.query("select count(*) from silver.trades where instrument_id = 'LOG'") == [(3,)]
-
-
-def test_repeated_quotes_are_refreshes_unless_they_have_one_sequence_number(desk: Desk) -> None:
-    counts = desk.query(
-        "select instrument_id, count(*) from silver.quotes "
-        "where instrument_id in ('REFRESH', 'NUMBERED') group by 1 order by 1"
-    )
-    assert counts == [("NUMBERED", 1), ("REFRESH", 2)]
