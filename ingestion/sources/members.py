@@ -27,7 +27,7 @@ BATCH_BYTES = 64 << 20  # a batch ends here even when its lines are few
 LONGEST_LINE = 64 << 20  # beyond this it is not a file of lines
 PARQUET_MAGIC = b"PAR1"
 BOM = b"\xef\xbb\xbf"
-_UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+_UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError)
 
 
 @dataclass(frozen=True)
