@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint lint-sql up down broker build generated
+.PHONY: help setup demo test test-all lint lint-sql up down broker build generated pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,3 +60,6 @@ build: setup ## build what changed and publish it
 generated: setup ## make anew what is derived from the contracts
 	$(BIN)/python -m contracts.derive.dbt_sources
 	$(BIN)/python -m contracts.derive.docs
+
+pictures: setup ## draw the pictures of the docs anew
+	$(BIN)/python docs/market.py

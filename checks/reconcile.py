@@ -35,13 +35,17 @@ select 'consumed = ok + rejected', dataset, sum(consumed), sum(ok_rows + rejecte
     sum(abs(difference)) + count(*) filter (where not has_right_positions)
 from audit.account_landing group by dataset
 union all
-select 'ok = silver + duplicates', dataset, sum(ok_rows), sum(silver_rows + duplicate_rows),
-    sum(abs(difference))
+select 'ok = silver + duplicates + filtered', dataset, sum(ok_rows),
+    sum(silver_rows + duplicate_rows + filtered_rows), sum(abs(difference))
 from audit.account_silver group by dataset
 union all
-select 'ok = silver + duplicates, quantity', dataset, sum(ok_quantity),
-    sum(silver_quantity + duplicate_quantity), sum(abs(quantity_difference))
+select 'ok = silver + duplicates + filtered, quantity', dataset, sum(ok_quantity),
+    sum(silver_quantity + duplicate_quantity + filtered_quantity), sum(abs(quantity_difference))
 from audit.account_silver where dataset <> 'securities' group by dataset
+union all
+select 'seen = passed + filtered + rejected', 'orders', sum(seen_rows),
+    sum(passed_rows + filtered_rows + rejected_rows), sum(abs(difference))
+from audit.account_gateway having count(*) > 0
 union all
 select 'silver = gold', account, sum(silver_rows), sum(gold_rows), sum(abs(difference))
 from audit.account_gold where venue = 'ALL' group by account
@@ -99,7 +103,8 @@ def _open(build_id: str, table: str, line: Mapping[str, Any]) -> Account:
     kind = table.removeprefix("account_")
     left, right = {
         "landing": ("consumed", ("ok_rows", "rejected_rows")),
-        "silver": ("ok_rows", ("silver_rows", "duplicate_rows")),
+        "silver": ("ok_rows", ("silver_rows", "duplicate_rows", "filtered_rows")),
+        "gateway": ("seen_rows", ("passed_rows", "filtered_rows", "rejected_rows")),
         "gold": ("silver_rows", ("gold_rows",)),
     }[kind]
     amounts = [Decimal(str(line[c])) for c in line if c.endswith("difference")]

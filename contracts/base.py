@@ -14,10 +14,15 @@ import polars as pl
 
 from contracts.codes import RejectCode
 
-Kind = Literal["text", "decimal", "integer", "boolean", "time"]
+Kind = Literal["text", "texts", "decimal", "integer", "boolean", "time"]
 
 PRICE = Annotated[pl.Decimal, 18, 9]
 QUANTITY = Annotated[pl.Decimal, 28, 8]
+MONEY = Annotated[pl.Decimal, 28, 8]
+RATIO = Annotated[pl.Decimal, 38, 18]  # a share, a percentage, basis points
+TEXTS = Annotated[pl.List, pl.String]
+
+SESSION = "session the price belongs to; a generated stream starts a new one each cycle"
 
 EARLIEST_NS = 631_152_000_000_000_000  # 1990-01-01T00:00:00Z
 CLOCK_SKEW_NS = 5_000_000_000  # how far ahead of its reception an event may claim to be
@@ -136,19 +141,25 @@ def _kind_of(dtype: pl.DataType) -> Kind:
         return "decimal"
     if dtype == pl.Boolean:
         return "boolean"
+    if dtype == pl.List(pl.String):
+        return "texts"
     return "integer" if dtype.is_integer() else "text"
 
 
-def rule(code: RejectCode, holds: pl.Expr) -> Any:
+def rule(code: RejectCode, holds: pl.Expr, says: str = "") -> Any:
     """A dataframe check that files the rows where `holds` is false under `code`.
 
-    A null result passes: absence is `never_null`'s business, a rule speaks of what is there.
+    A null result passes: absence is `never_null`'s business, a rule speaks of what is there. The
+    reject's message is `says`, where given, and the values of the columns that the rule looks at.
     """
+    columns = ",".join(dict.fromkeys(holds.meta.root_names()))
 
     def check(_: type, data: pa.PolarsData) -> pl.LazyFrame:
         return data.lazyframe.select(holds.fill_null(True))
 
-    return pa.dataframe_check(name=code.value, error=code.value)(check)
+    # pandera hands the check back with an error; title and description are its free texts.
+    declare = pa.dataframe_check(name=code.value, error=code.value, title=columns, description=says)
+    return declare(check)
 
 
 def event_time_rules() -> tuple[Any, Any]:
@@ -163,3 +174,22 @@ def event_time_rules() -> tuple[Any, Any]:
 def known_side(column: str, sides: Sequence[str]) -> Any:
     """A rule that `column` is one of `sides` where it is given."""
     return rule(RejectCode.UNKNOWN_SIDE, pl.col(column).is_in(list(sides)))
+
+
+def positive(code: RejectCode, *columns: str) -> Any:
+    """A rule that each of `columns` is above zero where it is given."""
+    return rule(code, pl.all_horizontal(pl.col(name).fill_null(1) > 0 for name in columns))
+
+
+def not_negative(code: RejectCode, *columns: str) -> Any:
+    """A rule that each of `columns` is zero or above where it is given."""
+    return rule(code, pl.all_horizontal(pl.col(name).fill_null(0) >= 0 for name in columns))
+
+
+def product_fits(price: str, quantity: str) -> Any:
+    """A rule that price x quantity stays far enough below what 38 digits hold to be summed.
+
+    The bound is far above any market, so comparing as floats decides nothing that matters.
+    """
+    product = pl.col(price).cast(pl.Float64) * pl.col(quantity).cast(pl.Float64)
+    return rule(RejectCode.SCHEMA_TYPE, product.abs() < 1e18, f"{price} x {quantity} is too large")

@@ -13,6 +13,7 @@ class RejectCode(StrEnum):
     SCHEMA_MISSING_FIELD = "SCHEMA_MISSING_FIELD"
     SCHEMA_TYPE = "SCHEMA_TYPE"
     NON_FINITE = "NON_FINITE"
+    UNKNOWN_MSG_TYPE = "UNKNOWN_MSG_TYPE"
     PRICE_NOT_POSITIVE = "PRICE_NOT_POSITIVE"
     QTY_NOT_POSITIVE = "QTY_NOT_POSITIVE"
     QTY_NEGATIVE = "QTY_NEGATIVE"
@@ -26,6 +27,7 @@ MEANING: dict[RejectCode, str] = {
     RejectCode.SCHEMA_MISSING_FIELD: "a required field is absent, or null where it may never be",
     RejectCode.SCHEMA_TYPE: "a field of a wrong type, with too many digits, or not in the contract",
     RejectCode.NON_FINITE: "NaN or an infinity in a numeric field",
+    RejectCode.UNKNOWN_MSG_TYPE: "a message or order type other than the contract's own",
     RejectCode.PRICE_NOT_POSITIVE: "a price that is zero or negative (negative, for a quote)",
     RejectCode.QTY_NOT_POSITIVE: "a traded quantity that is zero or negative",
     RejectCode.QTY_NEGATIVE: "a quoted size that is negative",

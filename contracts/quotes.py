@@ -5,12 +5,13 @@ import polars as pl
 from contracts.base import (
     PRICE,
     QUANTITY,
+    SESSION,
     Contract,
     Record,
     event_time_rules,
     field,
     known_side,
-    rule,
+    not_negative,
 )
 from contracts.codes import RejectCode
 
@@ -39,26 +40,19 @@ class Quotes(Record):
     price: PRICE = field("price", "price in the one-sided form", unit="currency")
     size: QUANTITY = field("size", "size in the one-sided form", unit="units")
     level: pl.Int64 = field("level", "book level in the one-sided form")
+    session_id: pl.String = field("sessionId", SESSION)
 
     in_range, not_future = event_time_rules()
-    price_not_negative = rule(
-        RejectCode.PRICE_NOT_POSITIVE,
-        pl.all_horizontal(
-            pl.col(name).fill_null(0) >= 0 for name in ("bid_price", "offer_price", "price")
-        ),
+    price_not_negative = not_negative(
+        RejectCode.PRICE_NOT_POSITIVE, "bid_price", "offer_price", "price"
     )
-    size_not_negative = rule(
-        RejectCode.QTY_NEGATIVE,
-        pl.all_horizontal(
-            pl.col(name).fill_null(0) >= 0 for name in ("bid_size", "offer_size", "size")
-        ),
-    )
+    size_not_negative = not_negative(RejectCode.QTY_NEGATIVE, "bid_size", "offer_size", "size")
     side_known = known_side("side", ("BID", "OFFER"))
 
 
 CONTRACT = Contract(
     dataset="quotes",
-    version=1,
+    version=2,
     model=Quotes,
     topic="market.quotes.v1",
     aliases=("inventory-rows",),

@@ -5,11 +5,14 @@ import polars as pl
 from contracts.base import (
     PRICE,
     QUANTITY,
+    SESSION,
     Contract,
     Record,
     event_time_rules,
     field,
     known_side,
+    positive,
+    product_fits,
     rule,
 )
 from contracts.codes import RejectCode
@@ -34,16 +37,12 @@ class Trades(Record):
     status: pl.String = field("status", "NEW, CORRECT or CANCEL; null means NEW")
     ref_trade_id: pl.String = field("refTradeId", "the trade that this one corrects or cancels")
     version: pl.Int64 = field("version", "version of the trade, highest wins")
+    session_id: pl.String = field("sessionId", SESSION)
 
     in_range, not_future = event_time_rules()
-    positive_price = rule(RejectCode.PRICE_NOT_POSITIVE, pl.col("price") > 0)
-    positive_quantity = rule(RejectCode.QTY_NOT_POSITIVE, pl.col("quantity") > 0)
-    # Beyond this the products that gold sums no longer fit 38 digits. The bound is far above any
-    # market, so comparing as floats decides nothing that matters.
-    product_fits = rule(
-        RejectCode.SCHEMA_TYPE,
-        pl.col("price").cast(pl.Float64) * pl.col("quantity").cast(pl.Float64) < 1e18,
-    )
+    positive_price = positive(RejectCode.PRICE_NOT_POSITIVE, "price")
+    positive_quantity = positive(RejectCode.QTY_NOT_POSITIVE, "quantity")
+    product = product_fits("price", "quantity")
     side_known = known_side("side", ("B", "S"))
     status_known = rule(
         RejectCode.SCHEMA_TYPE, pl.col("status").is_in(["NEW", "CORRECT", "CANCEL"])
@@ -52,7 +51,7 @@ class Trades(Record):
 
 CONTRACT = Contract(
     dataset="trades",
-    version=1,
+    version=2,
     model=Trades,
     topic="market.trades.v1",
     aliases=("trax-trades", "trade-events"),

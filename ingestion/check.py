@@ -51,11 +51,11 @@ def check(contract: Contract, frame: pl.DataFrame) -> Checked:
 def _split(frame: pl.DataFrame, errors: SchemaErrors) -> Checked:
     found: dict[int, tuple[int, RejectCode, str]] = {}
     for error in errors.schema_errors:
-        code, column = _code(error)
+        code, says, shown = _reason(error)
         for row in error.check_output["check_output"].not_().arg_true().to_list():
             rank = PRIORITY.index(code)
             if row not in found or rank < found[row][0]:
-                found[row] = (rank, code, _message(frame, row, code, column))
+                found[row] = (rank, code, _message(frame, row, says, shown))
     rows = sorted(found)
     rejected = pl.DataFrame(
         {
@@ -68,27 +68,16 @@ def _split(frame: pl.DataFrame, errors: SchemaErrors) -> Checked:
     return Checked(frame.filter(~pl.int_range(pl.len()).is_in(rows)), rejected)
 
 
-def _code(error: pa.errors.SchemaError) -> tuple[RejectCode, str | None]:
+def _reason(error: pa.errors.SchemaError) -> tuple[RejectCode, str, list[str]]:
+    """The code of a broken rule, what it says, and the columns it looked at."""
     if error.reason_code == SchemaErrorReason.SERIES_CONTAINS_NULLS:
-        return RejectCode.SCHEMA_MISSING_FIELD, error.schema.name
+        return RejectCode.SCHEMA_MISSING_FIELD, f"{error.schema.name} is missing", []
     if error.reason_code == SchemaErrorReason.DATAFRAME_CHECK and error.check_output is not None:
-        return RejectCode(error.check.name), None
+        rule = error.check
+        return RejectCode(rule.name), rule.description, rule.title.split(",")
     raise error  # a wrong type here is our own fault, not the record's: never quarantine for it
 
 
-_SHOWN = {
-    RejectCode.PRICE_NOT_POSITIVE: ("price", "bid_price", "offer_price", "price_multiplier"),
-    RejectCode.QTY_NOT_POSITIVE: ("quantity",),
-    RejectCode.QTY_NEGATIVE: ("bid_size", "offer_size", "size"),
-    RejectCode.FUTURE_TS: ("event_ts_ns", "recv_ts_ns"),
-    RejectCode.TS_OUT_OF_RANGE: ("event_ts_ns",),
-    RejectCode.UNKNOWN_SIDE: ("side",),
-    RejectCode.SCHEMA_TYPE: ("status", "price", "quantity"),
-}
-
-
-def _message(frame: pl.DataFrame, row: int, code: RejectCode, column: str | None) -> str:
-    if column is not None:
-        return f"{column} is missing"
-    names = [name for name in _SHOWN.get(code, ()) if name in frame.columns]
-    return ", ".join(f"{name}={frame[name][row]}" for name in names)
+def _message(frame: pl.DataFrame, row: int, says: str, shown: list[str]) -> str:
+    values = ", ".join(f"{name}={frame[name][row]}" for name in shown)
+    return ": ".join(part for part in (says, values) if part)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Context, Decimal, InvalidOperation
 
+import msgspec
 import polars as pl
 
 from contracts.codes import RejectCode
@@ -20,6 +21,7 @@ DAY_NS = 86_400_000_000_000
 _NON_FINITE = {"nan", "inf", "infinity"}
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,9}))?")
 _DECIMALS = {"s": 9, "ms": 6, "us": 3, "ns": 0}
+_TEXTS = msgspec.json.Decoder(list[str])
 _BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
 
 
@@ -76,6 +78,20 @@ def to_boolean(text: pl.Series) -> Converted:
     lower = text.str.to_lowercase()
     values = lower.replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
     return Converted(values, _lost(text, values, _not_a_boolean))
+
+
+def to_texts(text: pl.Series) -> Converted:
+    """JSON arrays of strings, e.g. ["AAPL", "MSFT"], to lists; null stays null."""
+    lists: list[list[str] | None] = []
+    refused: list[Refusal] = []
+    for row, value in enumerate(text.to_list()):
+        try:
+            lists.append(None if value is None else _TEXTS.decode(value))
+        except msgspec.DecodeError as error:
+            lists.append(None)
+            why = f"'{value[:60]}' is not a JSON array of strings: {error}"
+            refused.append((row, RejectCode.SCHEMA_TYPE, why))
+    return Converted(pl.Series(lists, dtype=pl.List(pl.String)), refused)
 
 
 def _not_an_integer(value: str) -> tuple[RejectCode, str]:

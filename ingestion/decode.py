@@ -134,6 +134,8 @@ def _repeated_keys(
         present = pl.col(column.name).is_not_null()
         if column.kind == "text":
             expected += 2 * present
+        elif column.kind == "texts":
+            expected += 2 * pl.col(column.name).list.len().fill_null(0)
         if not column.required:
             expected += 2 * present
     times = [c.name for c in contract.columns if c.kind == "time"]

@@ -4,6 +4,7 @@ If the process dies between any two steps the next start reads the table's posit
 what was not committed; what was committed is never read again.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -19,6 +20,7 @@ from contracts import registry
 from contracts.base import Contract
 from ingestion.batch import Batch
 from ingestion.check import check, refuse_if_disabled
+from ingestion.kafka_client import Topics
 from ingestion.sources.base import Source
 from ingestion.sources.kafka import KafkaSource
 from lake.bronze import BronzeWriter, Commit
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from ingestion.generate.plan import Plan
 
 log = structlog.get_logger()
+
+IDLE_SECONDS = 0.02  # between looks at the topics when none of them had a batch ready
 
 Progress = Callable[[Commit], None]
 
@@ -79,8 +83,11 @@ def land(source: Source, writer: BronzeWriter, progress: Progress | None = None)
 
 def _steps(
     source: Source, writer: BronzeWriter, landing: Landing, progress: Progress | None
-) -> Iterator[None]:
-    """Land batch by batch; gives way after each, and whenever the source has nothing."""
+) -> Iterator[bool]:
+    """Land batch by batch; gives way after each, and whenever the source has nothing.
+
+    Yields whether a batch landed.
+    """
     for batch in source.batches(writer.next_position):
         if batch is not None:
             fault_point("land.consumed")
@@ -90,7 +97,7 @@ def _steps(
             landing.add(commit)
             if progress:
                 progress(commit)
-        yield
+        yield batch is not None
 
 
 def land_batch(writer: BronzeWriter, batch: Batch) -> Commit:
@@ -134,6 +141,9 @@ def land_topics(
 ) -> list[Landing]:
     """Land the Kafka topics of the datasets (all, if none is named), one after the other.
 
+    Aliases of a topic are read like the topic itself; one that does not exist is no error. With
+    `follow` it lands until interrupted, and takes up topics and partitions as they appear.
+
     A dataset that a resident `ingest --follow` holds is left to it, and the landing says so.
     Without a broker in the settings there is nothing to land.
     """
@@ -144,17 +154,20 @@ def land_topics(
     if follow:
         return _follow(settings, contracts, progress)
     landings = []
+    topics = Topics(settings)
     for contract in contracts:
         try:
             with held(layout(settings).lock(f"ingest.{contract.dataset}")):
-                landings.append(_land_topic(settings, contract, progress))
+                landings.append(_land_topics(settings, contract, topics, progress))
         except Busy as busy:
             landings.append(Landing(contract.dataset, held_by=str(busy)))
     return landings
 
 
-def _land_topic(settings: Settings, contract: Contract, progress: Progress | None) -> Landing:
-    with closing(KafkaSource(contract, settings, follow=False)) as source:
+def _land_topics(
+    settings: Settings, contract: Contract, topics: Topics, progress: Progress | None
+) -> Landing:
+    with closing(KafkaSource(contract, settings, follow=False, topics=topics)) as source:
         return land(source, BronzeWriter(contract, layout(settings)), progress)
 
 
@@ -163,17 +176,21 @@ def _follow(
 ) -> list[Landing]:
     """Land all topics as records come, until interrupted; a turn for each dataset in a circle."""
     landings = [Landing(contract.dataset) for contract in contracts]
+    topics = Topics(settings)
     with ExitStack() as stack:
         turns = []
         for contract, landing in zip(contracts, landings, strict=True):
             stack.enter_context(held(layout(settings).lock(f"ingest.{contract.dataset}")))
-            source = stack.enter_context(closing(KafkaSource(contract, settings, follow=True)))
+            source = KafkaSource(contract, settings, follow=True, topics=topics)
+            stack.enter_context(closing(source))
             writer = BronzeWriter(contract, layout(settings))
             turns.append(_steps(source, writer, landing, progress))
         try:
             while True:
-                for turn in turns:
-                    next(turn)
+                landed = [next(turn) for turn in turns]
+                if not any(landed):
+                    time.sleep(IDLE_SECONDS)
+                topics.refresh()
         except KeyboardInterrupt:
             log.info("stopped", reason="interrupted")
     return landings

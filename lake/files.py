@@ -63,6 +63,8 @@ def duckdb_type(dtype: pa.DataType) -> str:
     """DuckDB's name of an Arrow type."""
     if pa.types.is_decimal(dtype):
         return f"decimal({dtype.precision}, {dtype.scale})"
+    if pa.types.is_list(dtype):
+        return f"{duckdb_type(dtype.value_type)}[]"
     return _DUCKDB_TYPE[dtype]
 
 

@@ -87,10 +87,11 @@ def _write_views(conn: DuckDBPyConnection, layout: Layout, record: Record) -> No
     for key, view in views:
         conn.execute(f"create view {_name(key)} as {view.sql}")
     pins.create_ledger_view(conn, layout)
+    old = pins.grown(conn)
     for contract in registry.all_contracts().values():
         read = {name: facts["version"] for name, facts in record.read.items()}
         bronze = pins.bronze_at(layout, contract, read, {})
-        pins.create_quarantine_view(conn, contract, bronze.files)
+        pins.create_quarantine_view(conn, contract, bronze.files, contract.dataset in old)
     conn.execute(
         f"create view audit.publication as select {record.number} as number, "
         f"{literal(record.build_id)} as build_id, timestamptz {literal(record.published_at)} "

@@ -57,6 +57,8 @@ def bronze_at(layout: Layout, contract: Contract, now: Pin, before: Pin) -> Bron
     if dataset not in now:
         return Bronze(contract, pl.DataFrame(schema=_NO_FILES), frozenset())
     files = data_files(root, now[dataset])
+    if files.is_empty():  # a table that nothing has landed in yet: no file, so no statistics
+        return Bronze(contract, pl.DataFrame(schema=_NO_FILES), frozenset())
     if dataset not in before:
         return Bronze(contract, files, frozenset())
     if before[dataset] == now[dataset]:
@@ -80,8 +82,22 @@ def create_views(conn: DuckDBPyConnection, layout: Layout, now: Pin, before: Pin
     create_ledger_view(conn, layout)
     everything = [bronze_at(layout, c, now, before) for c in registry.all_contracts().values()]
     since = _first_hour([bronze.fresh for bronze in everything])
+    old = grown(conn)
     for bronze in everything:
-        _create_bronze_views(conn, bronze, before.get(bronze.contract.dataset, -1), since)
+        name = bronze.contract.dataset
+        _create_bronze_views(conn, bronze, before.get(name, -1), since, name in old)
+
+
+def grown(conn: DuckDBPyConnection) -> set[str]:
+    """Datasets of which something landed under another version of the contract.
+
+    Their files have not all the same columns, and DuckDB has to open each of them to know; that
+    is not asked of it where one version wrote all of them. Needs the view ledger.commits.
+    """
+    found = conn.execute("select distinct dataset, contract_version from ledger.commits").fetchall()
+    contracts = registry.all_contracts()
+    return {name for name, version in found
+            if name in contracts and version != contracts[name].version}  # fmt: skip
 
 
 def create_ledger_view(conn: DuckDBPyConnection, layout: Layout) -> None:
@@ -97,9 +113,9 @@ def create_ledger_view(conn: DuckDBPyConnection, layout: Layout) -> None:
 
 
 def _create_bronze_views(
-    conn: DuckDBPyConnection, bronze: Bronze, before: int, since: datetime | None
+    conn: DuckDBPyConnection, bronze: Bronze, before: int, since: datetime | None, is_grown: bool
 ) -> None:
-    name = bronze.contract.dataset
+    contract, name = bronze.contract, bronze.contract.dataset
     accepted = bronze.files.filter(pl.col("partition.verdict") == OK)
     fresh = bronze.fresh
     # Compaction puts old rows into new files: the ledger says which batches are really new.
@@ -107,19 +123,24 @@ def _create_bronze_views(
         f"batch in (select batch from ledger.commits where dataset = {literal(name)} "
         f"and version > {before})"
     )
-    _view(conn, f"bronze.{name}", bronze.contract, accepted)
-    _view(conn, f"bronze.{name}_fresh", bronze.contract, fresh, news)
-    _view(conn, f"bronze.{name}_landed", bronze.contract, _landed_since(bronze.files, since))
-    _view(conn, f"bronze.{name}_all", bronze.contract, bronze.files)
-    create_quarantine_view(conn, bronze.contract, bronze.files)
+    views = {
+        f"bronze.{name}": (accepted, "true"),
+        f"bronze.{name}_fresh": (fresh, news),
+        f"bronze.{name}_landed": (_landed_since(bronze.files, since), "true"),
+        f"bronze.{name}_all": (bronze.files, "true"),
+    }
+    for view, (files, where) in views.items():
+        source = _relation(contract, files, is_grown)
+        conn.execute(f"create or replace view {view} as select * from {source} where {where}")
+    create_quarantine_view(conn, contract, bronze.files, is_grown)
 
 
 def create_quarantine_view(
-    conn: DuckDBPyConnection, contract: Contract, files: pl.DataFrame
+    conn: DuckDBPyConnection, contract: Contract, files: pl.DataFrame, is_grown: bool
 ) -> None:
     """View quarantine.<dataset>: what people look at to see what was refused and why."""
     rejected = files.filter(pl.col("partition.verdict") == REJECTED)
-    source = _relation(contract, rejected)
+    source = _relation(contract, rejected, is_grown)
     conn.execute(
         f"create or replace view quarantine.{contract.dataset} as select reject_code, "
         f"reject_message, source, unit, position, raw, contract_version, batch, "
@@ -127,24 +148,18 @@ def create_quarantine_view(
     )
 
 
-def _view(
-    conn: DuckDBPyConnection,
-    view: str,
-    contract: Contract,
-    files: pl.DataFrame,
-    where: str = "true",
-) -> None:
-    source = _relation(contract, files)
-    conn.execute(f"create or replace view {view} as select * from {source} where {where}")
-
-
-def _relation(contract: Contract, files: pl.DataFrame) -> str:
-    return relation(
+def _relation(contract: Contract, files: pl.DataFrame, is_grown: bool) -> str:
+    schema = table_schema(contract)
+    rows = relation(
         files["path"].to_list(),
-        table_schema(contract),
+        schema,
         partitions=partition_columns(contract),
-        union_by_name=contract.version > 1,
+        union_by_name=is_grown,
     )
+    if not is_grown:
+        return rows
+    # Files of an older version alone would lack the newer columns altogether.
+    return f"(from {relation([], schema)} union all by name from {rows})"
 
 
 def _first_hour(fresh: Sequence[pl.DataFrame]) -> datetime | None:

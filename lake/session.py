@@ -82,18 +82,19 @@ class Session:
         conn.execute(f"delete from audit.dirty where is_open and {IS_SEED}")
         for contract in registry.all_contracts().values():
             name = contract.dataset
+            instrument = "instrument_id" if "instrument_id" in contract.names() else "null"
             if contract.partition_by_date:
                 source, where = self._event_news(name)
                 conn.execute(
-                    f"insert into audit.dirty select ?, 'bronze.{name}', instrument_id, hour, "
-                    "hour + interval 1 hour, false, true from (select distinct instrument_id, "
-                    "make_timestamptz((event_ts_ns // 3600000000000) * 3600000000) as hour "
-                    f"from {source} where {where})",
+                    f"insert into audit.dirty select ?, 'bronze.{name}', instrument, hour, "
+                    f"hour + interval 1 hour, false, true from (select distinct {instrument} as "
+                    "instrument, make_timestamptz((event_ts_ns // 3600000000000) * 3600000000) "
+                    f"as hour from {source} where {where})",
                     [self.build_id],
                 )
             else:
                 conn.execute(
-                    f"insert into audit.dirty select ?, 'bronze.{name}', instrument_id, "
+                    f"insert into audit.dirty select ?, 'bronze.{name}', {instrument}, "
                     "make_timestamptz((event_ts_ns // 3600000000000) * 3600000000), null, "
                     f"false, true from bronze.{name}_fresh where verdict = 'ok' group by all",
                     [self.build_id],

@@ -35,6 +35,16 @@ class Settings(BaseSettings):
     )
     kafka_group: str = Field("ticklake", alias="TICKLAKE_KAFKA_GROUP")
     kafka_timeout_s: float = Field(15.0, alias="TICKLAKE_KAFKA_TIMEOUT", gt=0)
+    kafka_delivery_timeout_s: float = Field(
+        120.0,
+        alias="TICKLAKE_KAFKA_DELIVERY_TIMEOUT",
+        ge=1,
+        le=86_400,
+        description="seconds that a sent record waits for a broker that is away",
+    )
+    kafka_compression: Literal["none", "lz4", "zstd", "snappy"] = Field(
+        "lz4", alias="TICKLAKE_KAFKA_COMPRESSION", description="of what is sent"
+    )
 
     batch_rows: int = Field(100_000, alias="TICKLAKE_BATCH_ROWS", ge=1, le=5_000_000)
     batch_seconds: float = Field(1.0, alias="TICKLAKE_BATCH_SECONDS", gt=0, le=600)

@@ -35,7 +35,7 @@ class Broker:
     """
 
     def __init__(self, port: int | None = None, cluster: str = "test") -> None:
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.cluster = cluster
         self._process: subprocess.Popen[bytes] | None = None
         self._producer: Producer | None = None
@@ -81,6 +81,11 @@ class Broker:
             self._process.wait()
             self._process = None
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, e.g. SIGSTOP for a broker that hangs and SIGCONT to let it go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def create_topic(self, topic: str, partitions: int = 1) -> None:
         """Make a topic. Raises KafkaException if it exists."""
         admin = AdminClient(self._client())
@@ -113,7 +118,8 @@ class Broker:
         return {"bootstrap.servers": self.bootstrap, "log_level": 0}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

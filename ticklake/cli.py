@@ -7,7 +7,7 @@ import structlog
 import typer
 
 from lake.settings import SettingsError, load_settings
-from ticklake.commands import build, demo, ingest, look, services
+from ticklake.commands import build, demo, generate, ingest, look, prove, services
 from ticklake.console import stop
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (ingest, build, look, services, demo):
+for group in (generate, ingest, build, look, prove, services, demo):
     group.register(app)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,11 +15,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 # Into a pipe or a log there is no window to fit into.
 _WIDTH = None if sys.stdout.isatty() else 140
@@ -70,6 +73,36 @@ def progress(label: str, total: int | None = None) -> Iterator["Bar"]:
     )
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
         yield Bar(shown, shown.add_task(label, total=total))
+
+
+@contextmanager
+def rates(totals: Mapping[str, int | None]) -> Iterator[Callable[[str, int], None]]:
+    """A bar per name with its rate, on a terminal; call what it gives with a name and a number."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
+        tasks = {
+            name: shown.add_task(name, start=False, total=total) for name, total in totals.items()
+        }
+
+        def advance(name: str, by: int) -> None:
+            shown.start_task(tasks[name])
+            shown.advance(tasks[name], by)
+
+        yield advance
+
+
+class _Rate(ProgressColumn):
+    """Steps a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed")
 
 
 @dataclasses.dataclass

@@ -49,5 +49,7 @@ def table_schema(contract: Contract) -> pa.Schema:
 def _arrow_type(dtype: pl.DataType) -> pa.DataType:
     if isinstance(dtype, pl.Decimal):
         return pa.decimal128(dtype.precision or 38, dtype.scale)
+    if dtype == pl.List(pl.String):
+        return pa.list_(pa.string())
     simple = {pl.String: pa.string(), pl.Int64: pa.int64(), pl.Boolean: pa.bool_()}
     return simple[type(dtype)]

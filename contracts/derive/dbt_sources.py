@@ -1,4 +1,4 @@
-"""Contracts -> the dbt sources file: one table per dataset, every column with type and meaning.
+"""Contracts -> what dbt has to know of them: its sources, and the list of datasets.
 
 Run `python -m contracts.derive.dbt_sources` after a contract changes; a test fails until then.
 """
@@ -13,9 +13,10 @@ from contracts import registry
 from contracts.base import Contract
 from contracts.derive.arrow import LANDING_COLUMNS, table_schema
 
-TARGET = Path(__file__).parents[2] / "dbt/models/staging/_bronze_sources.yml"
-SOURCE = "bronze"
-HEADER = "# Made from contracts/ by `python -m contracts.derive.dbt_sources`; not to be edited.\n"
+PROJECT = Path(__file__).parents[2] / "dbt"
+SOURCES = Path("models/staging/_bronze_sources.yml")
+DATASETS = Path("macros/build/datasets.sql")
+MADE_BY = "Made from contracts/ by `python -m contracts.derive.dbt_sources`; not to be edited."
 
 PARTITION_MEANING = {
     "verdict": "ok or rejected; sources show ok rows, quarantine shows the others",
@@ -23,18 +24,47 @@ PARTITION_MEANING = {
 }
 
 
+def generated() -> dict[Path, str]:
+    """File in the dbt project -> its text, for all contracts."""
+    return {SOURCES: sources_yml(), DATASETS: datasets_sql()}
+
+
+def write(project: Path = PROJECT) -> None:
+    """Write the generated files into a dbt project."""
+    for name, text in generated().items():
+        (project / name).write_text(text, encoding="utf-8")
+
+
 def sources_yml() -> str:
-    """Text of the sources file for all contracts."""
-    tables = [_table(contract) for contract in registry.all_contracts().values()]
-    source = {
-        "name": SOURCE,
-        "schema": SOURCE,
+    """Text of the sources file: bronze rows with their columns, and landed rows to count."""
+    contracts = registry.all_contracts().values()
+    bronze = {
+        "name": "bronze",
+        "schema": "bronze",
         "description": "Landed rows that kept their contract, as pinned for the build.",
-        "tables": tables,
+        "tables": [_table(contract) for contract in contracts],
     }
-    content = {"version": 2, "sources": [source]}
+    landed = {
+        "name": "landed",
+        "schema": "bronze",
+        "description": "Every landed row of both verdicts, to count them: `_all` whole, `_landed` "
+        "since the hour of the first commit that the last build did not have.",
+        "tables": [
+            {"name": f"{c.dataset}_{part}"} for c in contracts for part in ("all", "landed")
+        ],
+    }
+    content = {"version": 2, "sources": [bronze, landed]}
     text: str = yaml.safe_dump(content, sort_keys=False, width=100, allow_unicode=True)
-    return HEADER + text
+    return f"# {MADE_BY}\n{text}"
+
+
+def datasets_sql() -> str:
+    """Text of the macro `datasets()`: the name of every dataset, in alphabetical order."""
+    names = "".join(f"        '{dataset}',\n" for dataset in registry.all_contracts())
+    return (
+        f"{{# {MADE_BY} #}}\n{{% macro datasets() %}}\n    {{% do return([\n{names}    ]) %}}\n"
+        "{% endmacro %}\n"
+    )
 
 
 def column_meanings(contract: Contract) -> dict[str, tuple[str, str]]:
@@ -48,6 +78,8 @@ def duckdb_type(dtype: pa.DataType) -> str:
     """What DuckDB calls the type of a bronze column."""
     if pa.types.is_decimal(dtype):
         return f"decimal({dtype.precision},{dtype.scale})"
+    if pa.types.is_list(dtype):
+        return f"{duckdb_type(dtype.value_type)}[]"
     names = {
         pa.string(): "varchar",
         pa.int64(): "bigint",
@@ -89,4 +121,4 @@ def _column(field: pa.Field, description: str, unit: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(sources_yml(), encoding="utf-8")
+    write()

@@ -13,6 +13,7 @@ INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 # which costs a third of building a Decimal object per value and never passes through a float.
 _PYTHON_TYPE: dict[str, Any] = {
     "text": str | None,
+    "texts": list[str] | None,
     "decimal": msgspec.Raw,
     "integer": INT64 | None,
     "boolean": bool | None,

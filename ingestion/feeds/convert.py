@@ -16,11 +16,14 @@ from ingestion.columns import (
     to_boolean,
     to_decimal,
     to_integer,
+    to_texts,
 )
 from ingestion.feeds.binding import Bound
 from ingestion.feeds.mapping import DATE, FileRefused
 
 Reject = tuple[int, str, str]
+
+_PLAIN = {"integer": to_integer, "boolean": to_boolean, "texts": to_texts}
 
 
 def to_canonical(
@@ -71,13 +74,11 @@ def _convert(bound: Bound, column: Column, text: pl.Series) -> Converted:
             assert isinstance(column.dtype, pl.Decimal)
             places = len(str(feed.scale.get(column.name, 1))) - 1
             return to_decimal(text, column.dtype, places)
-        case "integer":
-            return to_integer(text)
-        case "boolean":
-            return to_boolean(text)
         case "time":
             return _times(bound, text)
-    return Converted(text, [])
+        case "text":
+            return Converted(text, [])
+    return _PLAIN[column.kind](text)
 
 
 def _times(bound: Bound, text: pl.Series) -> Converted:

@@ -55,6 +55,8 @@ def _holds(kind: Kind, dtype: pl.DataType) -> bool:
         return dtype.is_integer()
     if kind == "boolean":
         return dtype == pl.Boolean or dtype.is_integer()
+    if kind == "texts":
+        return dtype == pl.List(pl.String)
     # A number where text is due has lost its leading zeros: that is not put right by guessing.
     return kind == "time" and (dtype.is_integer() or isinstance(dtype, pl.Datetime))
 
@@ -65,4 +67,7 @@ def _text(values: pl.Series) -> pl.Series:
         if dtype.time_zone is None:
             return values.dt.to_string(ISO_NAIVE)
         return epoch_to_ns(values.to_physical(), dtype.time_unit)
+    if isinstance(dtype, pl.List):
+        lists = [None if value is None else json.dumps(value) for value in values.to_list()]
+        return pl.Series(values.name, lists, dtype=pl.String)
     return values.cast(pl.String)

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from contracts.base import Kind
 from contracts.codes import RejectCode
 from ingestion.batch import Decoded
 from ingestion.columns import to_text
@@ -108,7 +109,7 @@ def decode_objects(bound: Bound, lines: Sequence[bytes], max_bytes: int) -> Deco
     """JSON lines under a vendor's own names to the contract's columns."""
     text, places, refused = _readable(lines, max_bytes)
     targets = targets_of(bound.feed)
-    kinds = {column.name: column.kind for column in bound.feed.contract.columns}
+    kinds: dict[str, Kind] = {c.name: c.kind for c in bound.feed.contract.columns}
     names = sorted(set(targets.values()))
     rows: list[list[str | None]] = []
     taken: list[int] = []
@@ -126,7 +127,7 @@ def decode_objects(bound: Bound, lines: Sequence[bytes], max_bytes: int) -> Deco
 
 
 def _record(
-    bound: Bound, targets: dict[str, str], kinds: dict[str, Any], line: str
+    bound: Bound, targets: dict[str, str], kinds: dict[str, Kind], line: str
 ) -> dict[str, str | None]:
     """One object as canonical column -> text. Raises _BadLine."""
     record: dict[str, str | None] = {}
@@ -138,7 +139,7 @@ def _record(
         column = targets[name]
         if column in record:
             raise _BadLine(RejectCode.PARSE_ERROR, f"{name}: {column} is given twice")
-        record[column] = _scalar(name, value, text=kinds[column] == "text")
+        record[column] = _text(name, value, kinds[column])
     return record
 
 
@@ -162,9 +163,13 @@ class _Pairs(list[tuple[str, Any]]):
     """Members of a JSON object in their order, repeated keys and all."""
 
 
-def _scalar(name: str, value: Any, *, text: bool) -> str | None:
+def _text(name: str, value: Any, kind: Kind) -> str | None:
+    """A member's value as the text that columns are made from. Raises _BadLine."""
     if value is None:
         return None
+    if kind == "texts" and type(value) is list and all(type(item) is str for item in value):
+        return json.dumps(value)
+    text = kind == "text"
     if isinstance(value, bool) and not text:
         return str(value).lower()
     if isinstance(value, str) and not (text and isinstance(value, _Number)):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from ingestion.generate.clock import Ints, numbered_within
 from ingestion.generate.plan import Plan
 
 NEGATIVE_PRICE = "negative_price"
@@ -30,7 +30,8 @@ class Fault:
     """`weight`: tenths of a percent of all trade messages where 5 % are faulty.
 
     `code` is the reject code of a rejected message. `silver` says what a kept one becomes:
-    kept, duplicate (declared, not a second event), or none.
+    kept, duplicate (declared, not a second event), or none. `destination` names where a person
+    has to find it.
     """
 
     kind: str
@@ -38,25 +39,31 @@ class Fault:
     verdict: str
     code: str | None
     silver: str
+    destination: str
+
+
+def _rejected(kind: str, weight: int, code: str) -> Fault:
+    return Fault(kind, weight, "rejected", code, "none", "quarantine")
 
 
 FAULTS = (
-    Fault(NEGATIVE_PRICE, 8, "rejected", "PRICE_NOT_POSITIVE", "none"),
-    Fault(ZERO_QUANTITY, 4, "rejected", "QTY_NOT_POSITIVE", "none"),
-    Fault(FUTURE_DATE, 6, "rejected", "FUTURE_TS", "none"),
-    Fault(MALFORMED_JSON, 6, "rejected", "PARSE_ERROR", "none"),
-    Fault(MISSING_FIELD, 4, "rejected", "SCHEMA_MISSING_FIELD", "none"),
-    Fault(WRONG_TYPE, 3, "rejected", "SCHEMA_TYPE", "none"),
+    _rejected(NEGATIVE_PRICE, 8, "PRICE_NOT_POSITIVE"),
+    _rejected(ZERO_QUANTITY, 4, "QTY_NOT_POSITIVE"),
+    _rejected(FUTURE_DATE, 6, "FUTURE_TS"),
+    _rejected(MALFORMED_JSON, 6, "PARSE_ERROR"),
+    _rejected(MISSING_FIELD, 4, "SCHEMA_MISSING_FIELD"),
+    _rejected(WRONG_TYPE, 3, "SCHEMA_TYPE"),
     # Not rejected: parked in silver until the security arrives.
-    Fault(UNKNOWN_INSTRUMENT, 4, "ok", None, "kept"),
-    Fault(DUPLICATE, 7, "ok", None, "duplicate"),
-    Fault(LATE, 6, "ok", None, "kept"),
-    Fault(FAT_FINGER, 2, "ok", None, "kept"),
+    Fault(UNKNOWN_INSTRUMENT, 4, "ok", None, "kept", "parked"),
+    Fault(DUPLICATE, 7, "ok", None, "duplicate", "duplicate"),
+    Fault(LATE, 6, "ok", None, "kept", "late"),
+    Fault(FAT_FINGER, 2, "ok", None, "kept", "outlier"),
 )
 _WEIGHTS = sum(fault.weight for fault in FAULTS)
+# Their bytes are damaged, not their values.
+OF_TEXT = (MALFORMED_JSON, MISSING_FIELD, WRONG_TYPE)
 
 UNLISTED = 50
-DAY_US = 86_400_000_000
 REMOVABLE = ("tradeId", "instrumentId", "price", "quantity", "timestamp", "buySellIndicator")
 WRONG_TRADE_ID = "123"
 WRONG_VALUES = (
@@ -66,6 +73,12 @@ WRONG_VALUES = (
     ("quantity", '"lots"'),
 )
 MALFORMED_WAYS = 5
+# An outlier is judged by the 20 trades before it (analytics.md 5), some of which may be faulty.
+TRADES_BEFORE_FAT_FINGER = 40
+LATE_MS = (1_000, 60_000)
+# A one-second candle waits 200 ms (analytics.md 6): what comes after that is late.
+LATENESS_US = 200_000
+SECOND_US, DAY_US = 1_000_000, 86_400_000_000
 
 
 def counts(plan: Plan) -> dict[str, int]:
@@ -80,14 +93,15 @@ def counts_of_day(plan: Plan, day: date) -> dict[str, int]:
     return {kind: plan.split(count)[position] for kind, count in counts(plan).items()}
 
 
-def assign(rng: np.random.Generator, messages: int, of_day: dict[str, int]) -> pl.DataFrame:
-    """Which of `messages` base messages carries which fault; duplicates are made later.
+def assign(rng: np.random.Generator, trades: pl.DataFrame, of_day: dict[str, int]) -> pl.DataFrame:
+    """Which of the day's `trades` carries which fault; duplicates are made later.
 
     Columns: fault (kind or null), variant (int, picks a form of the fault), amount in [0, 1).
     """
+    messages = len(trades)
     kinds = [kind for kind in of_day if kind != DUPLICATE]
     labels = np.repeat(np.arange(len(kinds)), [of_day[kind] for kind in kinds])
-    chosen = rng.permutation(messages)[: len(labels)]
+    chosen = _chosen(rng, trades, kinds, of_day)
     label = np.full(messages, -1, dtype=np.int64)
     label[chosen] = labels
     # Counting within a kind, not drawing, so that every form occurs even among few messages.
@@ -104,9 +118,61 @@ def assign(rng: np.random.Generator, messages: int, of_day: dict[str, int]) -> p
     )
 
 
-def originals(
-    rng: np.random.Generator, fault: pl.Series, count: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _chosen(
+    rng: np.random.Generator, trades: pl.DataFrame, kinds: list[str], of_day: dict[str, int]
+) -> Ints:
+    """A message for each fault, kind after kind: at random, but where the fault can be told.
+
+    A fat finger needs a history to stand out from, a late trade others that overtake it. A day too
+    small for that gives what comes nearest.
+    """
+    history = numbered_within(trades["active"].to_numpy())
+    event_us = trades["event_us"].to_numpy()
+    overtaken = _overtaken_us(event_us, event_us) - event_us <= LATE_MS[1] * 500
+    order, picks = rng.permutation(len(trades)), []
+    for kind in kinds:
+        fits = np.ones(len(trades), dtype=bool)
+        if kind == FAT_FINGER:
+            fits = history > TRADES_BEFORE_FAT_FINGER
+        elif kind == LATE:
+            fits = overtaken
+        order = order[np.argsort(~fits[order], kind="stable")]
+        picks.append(order[: of_day[kind]])
+        # Back into random order, or the next kind would inherit this one's preference.
+        order = rng.permutation(order[of_day[kind] :])
+    return np.concatenate(picks)
+
+
+def late_delays(event_us: Ints, delay_ms: Ints, assigned: pl.DataFrame) -> Ints:
+    """Delays from event to arrival, ms, late trades being late by 1-60 s.
+
+    A late trade arrives after the watermark has passed its one-second candle: after a trade of
+    the next second or beyond, plus the candle's patience.
+    """
+    late = (assigned["fault"] == LATE).fill_null(False).to_numpy()
+    least, most = LATE_MS
+    drawn = least + (assigned["amount"].to_numpy() * (most - least)).astype(np.int64)
+    sound = assigned["fault"].is_null().to_numpy()
+    arrived_us = event_us + delay_ms * 1000
+    overtaken_us = _overtaken_us(event_us, event_us[sound], arrived_us[sound])
+    needed = -(-(overtaken_us - event_us) // 1000) + 1
+    return np.where(late, np.minimum(np.maximum(drawn, needed), most), delay_ms)
+
+
+def _overtaken_us(event_us: Ints, others_us: Ints, arrived_us: Ints | None = None) -> Ints:
+    """When the first of the others that closes each event's one-second candle happens or arrives.
+
+    All are in event order. Far in the future where none does.
+    """
+    arrived_us = others_us if arrived_us is None else arrived_us
+    closing = (event_us // SECOND_US + 1) * SECOND_US + LATENESS_US
+    place = np.searchsorted(others_us, closing)
+    never = np.iinfo(np.int64).max // 2
+    overtaken: Ints = np.r_[arrived_us, never][place]
+    return overtaken
+
+
+def originals(rng: np.random.Generator, fault: pl.Series, count: int) -> tuple[Ints, Ints]:
     """`count` sound messages to repeat, and by how many ms (1..30,000) the copy comes later."""
     sound = fault.is_null().arg_true().to_numpy()
     return rng.choice(sound, count, replace=False), rng.integers(1, 30_001, count)
@@ -115,22 +181,20 @@ def originals(
 def damage_values(trades: pl.DataFrame) -> pl.DataFrame:
     """Faults of value: the message stays well-formed.
 
-    Takes and gives instrument_id, event_us, delay_ms, price (units of 0.0001), places, quantity,
-    sign ('' or '-').
+    Takes and gives instrument_id, event_us, price (units of 0.0001), quantity.
     """
-    amount, variant = pl.col("amount"), pl.col("variant")
-    tenfold, tenth = _is(FAT_FINGER) & (variant % 2 == 0), _is(FAT_FINGER) & (variant % 2 == 1)
+    amount, variant, price = pl.col("amount"), pl.col("variant"), pl.col("price")
+    tenfold = pl.when(variant % 2 == 0).then(price * 10).otherwise(price // 10)
     unlisted = pl.concat_str(pl.lit("UNLISTED_"), (variant % UNLISTED).cast(pl.String).str.zfill(4))
     later_us = DAY_US + (amount * (364 * DAY_US)).cast(pl.Int64)
-    late_ms = 1_000 + (amount * 59_000).cast(pl.Int64)
-    price = pl.col("price")
     return trades.with_columns(
         instrument_id=pl.when(_is(UNKNOWN_INSTRUMENT)).then(unlisted).otherwise("instrument_id"),
         event_us=pl.col("event_us") + pl.when(_is(FUTURE_DATE)).then(later_us).otherwise(0),
-        delay_ms=pl.when(_is(LATE)).then(late_ms).otherwise("delay_ms"),
-        sign=pl.when(_is(NEGATIVE_PRICE)).then(pl.lit("-")).otherwise(pl.lit("")),
-        price=pl.when(tenfold).then(price * 10).when(tenth).then(price // 10).otherwise(price),
-        places=pl.col("places") + tenth.fill_null(False).cast(pl.Int64),
+        price=pl.when(_is(NEGATIVE_PRICE))
+        .then(-price)
+        .when(_is(FAT_FINGER))
+        .then(tenfold)
+        .otherwise(price),
         quantity=pl.when(_is(ZERO_QUANTITY)).then(0).otherwise("quantity"),
     )
 

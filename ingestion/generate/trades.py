@@ -1,180 +1,128 @@
-"""Trades at, inside or outside the latest quote of their instrument, and their faults."""
+"""Trades (R3) at, inside or outside the best quotes of their moment, and their faults."""
 
+from collections.abc import Iterator
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from ingestion.generate import encode, faults, market
-from ingestion.generate.market import Ints
-from ingestion.generate.plan import Plan, session_us
-from ingestion.generate.quotes import VENUES, quote_day, sequence_within
-from ingestion.generate.universe import universe
+from ingestion.generate import clock, faults, scenarios
+from ingestion.generate.bbo import best_before
+from ingestion.generate.clock import Bools, Ints
+from ingestion.generate.encode import PRICE_SCALE, Form
+from ingestion.generate.flow import flow
+from ingestion.generate.plan import BLOCK_ROWS, Plan
+from ingestion.generate.prices import paths
+from ingestion.generate.quotes import quote_day
+from ingestion.generate.universe import UNIT, universe
 
-TRADERS = 20
-TOUCH_SHARE, INSIDE_SHARE = 0.88, 0.08  # the rest is outside
+FORM = Form("trades", scales={"price": PRICE_SCALE})
 MAX_TICKS_OUTSIDE = 3
-REACTION_US = (1_000, 800_000.0, 5_000_000)  # least, mean, most after the quote that prompts it
-MEDIAN_STOCK, MEDIAN_BOND_LOTS, BOND_LOT, MAX_LOTS = 100, 250, 1_000, 10_000
-
-KEYS = [
-    "tradeId",
-    "instrumentId",
-    "price",
-    "quantity",
-    "timestamp",
-    "buySellIndicator",
-    "trader",
-    "venue",
-    "sequence",
-]
 
 
-def trade_messages(plan: Plan, day: date) -> pl.DataFrame:
-    """The day's messages in arrival order, faulty and duplicate ones included.
+@lru_cache(maxsize=2)
+def trade_day(plan: Plan, day: date) -> pl.DataFrame:
+    """The day's trades in event order, before any fault: what really happened.
 
-    Columns: key, value (binary), recv_ts_ms, trade_id (null where unreadable), fault (or null).
+    Columns: trade_id, instrument_id, active (index), event_us, price (units of 0.0001), quantity,
+    buy (the initiator bought), trader (1...), venue (index, -1 for bonds), sequence (per venue).
     """
-    of_day = faults.counts_of_day(plan, day)
-    count = plan.split(plan.trades)[plan.position(day)] - of_day[faults.DUPLICATE]
-    rng = plan.rng("faults", day.isoformat())
-    trades = _sound_trades(plan, day, count).hstack(faults.assign(rng, count, of_day))
-    happened = trades["event_us"].to_numpy()
-    trades = faults.damage_values(trades)
-    recv = market.received_ms(happened, trades["delay_ms"].to_numpy())
-    wire = faults.damage_members(_wire(trades)).with_columns(value=encode.json_text(KEYS))
-    messages = faults.damage_text(wire).select(
-        "key",
-        "value",
-        recv_ts_ms=pl.Series(recv),
-        trade_id=faults.readable_trade_id(),
-        fault="fault",
-    )
-    repeated, later = faults.originals(rng, messages["fault"], of_day[faults.DUPLICATE])
-    copies = messages[repeated].with_columns(
-        recv_ts_ms=pl.col("recv_ts_ms") + pl.Series(later),
-        fault=pl.lit(faults.DUPLICATE),
-    )
-    messages = messages.vstack(copies)
-    return messages[market.arrival_order(messages["recv_ts_ms"].to_numpy())]
-
-
-def _sound_trades(plan: Plan, day: date, count: int) -> pl.DataFrame:
-    """`count` trades in event order, none of them faulty yet."""
+    known, orders = universe(plan), flow(plan, day)
     rng = plan.rng("trades", day.isoformat())
-    quotes = _two_sided(plan, day)
-    row, event_us, stock = _moments(rng, day, quotes, count)
-    latest = _latest_before(quotes, row, event_us)
-    buy = rng.random(count) < 0.5
-    price = _prices(rng, latest, buy)
-    venue = np.where(stock, latest["dealer"].to_numpy() % len(VENUES), -1)
+    price = _prices(plan, rng, day)
+    order = np.argsort(orders.event_us, kind="stable")
+    active, count = orders.active[order], len(order)
+    stock = active < known.stocks
+    venue = np.where(stock, rng.integers(0, len(plan.market.venues), count), -1)
     number = pl.int_range(1, count + 1, eager=True).cast(pl.String).str.zfill(7)
-    return pl.DataFrame(
+    names = known.frame["instrument_id"].gather(known.active)
+    trades = pl.DataFrame(
         {
-            "trade_id": pl.select(pl.concat_str(pl.lit(f"TRD_{day:%Y%m%d}_"), number)).to_series(),
-            "event_us": event_us,
-            "is_stock": stock,
-            "price": price,
-            "quantity": _quantities(rng, stock),
-            "buy": buy,
-            "trader": rng.integers(1, TRADERS + 1, count),
+            "trade_id": f"TRD_{day:%Y%m%d}_" + number,
+            "instrument_id": names.gather(active),
+            "active": active,
+            "event_us": orders.event_us[order],
+            "price": price[order],
+            "quantity": orders.quantity[order],
+            "buy": orders.buy[order],
+            "trader": rng.integers(1, plan.market.traders + 1, count),
             "venue": venue,
-            "sequence": sequence_within(venue),
-            "delay_ms": market.arrival_delay_ms(rng, count),
-            "instrument_id": latest["instrument_id"],
-            "places": latest["places"],
+            "sequence": clock.numbered_within(venue),
         }
     )
+    return scenarios.bent_trades(plan, day, trades)
 
 
-def _two_sided(plan: Plan, day: date) -> pl.DataFrame:
-    """The day's two-sided quotes by instrument and time, with what is known of the instrument."""
-    quotes = quote_day(plan, day).filter(pl.col("withdrawn") == 0)
-    order = np.lexsort((quotes["event_us"].to_numpy(), quotes["row"].to_numpy()))
-    quotes = quotes[order]
-    facts = universe(plan).frame.select("instrument_id", "is_stock", "places", "tick")
-    return quotes.hstack(facts[quotes["row"]])
+def rows(plan: Plan, day: date) -> Iterator[pl.DataFrame]:
+    """The day's messages in arrival order, faulty and repeated ones included, a block at a time.
 
-
-def _moments(
-    rng: np.random.Generator, day: date, quotes: pl.DataFrame, count: int
-) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
-    """Instrument, time and class of each trade, in event order.
-
-    Each trade answers a quote drawn at random, so trading is busy where and when quoting is.
-    Raises ValueError where no quote leaves time for an answer before the close.
+    Beside the contract's columns: `fault` (kind or null), `variant` and `amount` (faults.py).
     """
-    least, mean, most = REACTION_US
-    _, closed = session_us(day)
-    event = quotes["event_us"].to_numpy()
-    prompting = np.flatnonzero(event < closed - most)
-    if count and not len(prompting):
-        raise ValueError(f"generator: {day} has trades but no quote to trade on; ask for more")
-    prompt = prompting[rng.integers(0, len(prompting), count)] if count else prompting[:0]
-    stock = quotes["is_stock"].to_numpy()[prompt]
-    reaction = np.clip(rng.exponential(mean, count), least, most - 1).astype(np.int64)
-    # Bonds are stamped in whole milliseconds.
-    answer = event[prompt] + np.where(stock, reaction, reaction // 1000 * 1000)
-    order = np.argsort(answer, kind="stable")
-    return quotes["row"].to_numpy()[prompt][order], answer[order], stock[order]
+    of_day = faults.counts_of_day(plan, day)
+    rng = plan.rng("faults", day.isoformat())
+    trades = trade_day(plan, day)
+    delay = clock.arrival_delay_ms(plan.rng("trades", "arrival", day.isoformat()), len(trades))
+    assigned = faults.assign(rng, trades, of_day)
+    delay = faults.late_delays(trades["event_us"].to_numpy(), delay, assigned)
+    recv = clock.received_ms(trades["event_us"].to_numpy(), delay)
+    repeated, later = faults.originals(rng, assigned["fault"], of_day[faults.DUPLICATE])
+    row = np.r_[np.arange(len(trades)), repeated]
+    recv = np.r_[recv, recv[repeated] + later]
+    kinds = pl.concat([assigned, assigned[repeated].with_columns(fault=pl.lit(faults.DUPLICATE))])
+    order = clock.arrival_order(recv)
+    for first in range(0, len(order), BLOCK_ROWS):
+        chosen = order[first : first + BLOCK_ROWS]
+        sound = _columns(plan, trades[row[chosen]], recv[chosen])
+        yield faults.damage_values(sound.hstack(kinds[chosen]))
 
 
-def _latest_before(quotes: pl.DataFrame, row: Ints, event_us: Ints) -> pl.DataFrame:
-    """For each trade the last quote of its instrument strictly before it; there is always one."""
-    quoted_us = quotes["event_us"].to_numpy()
-    first = quoted_us.min(initial=np.iinfo(np.int64).max)  # a day may have no quotes
-    # One sortable number: the instrument above, the microseconds of a session below.
-    key = (quotes["row"].to_numpy() << 40) + (quoted_us - first)
-    wanted = (row << 40) + (event_us - first)
-    latest: Ints = np.searchsorted(key, wanted, side="left") - 1
-    return quotes[latest]
-
-
-def _prices(rng: np.random.Generator, latest: pl.DataFrame, buy: npt.NDArray[np.bool_]) -> Ints:
-    """Price in units of 0.0001: a buyer pays the offer, a seller gets the bid, give or take."""
-    bid, offer, tick = (latest[name].to_numpy() for name in ("bid", "offer", "tick"))
-    count = len(latest)
-    spread = (offer - bid) // tick
+def _prices(plan: Plan, rng: np.random.Generator, day: date) -> Ints:
+    """Price of each order of the flow in units of 0.0001: a buyer pays the offer, give or take."""
+    known, orders = universe(plan), flow(plan, day)
+    tick = known.column("tick")[orders.active]
+    bid, offer = _touch(plan, day, tick)
+    count = len(tick)
+    ticks = (offer - bid) // tick
     place = rng.random(count)
-    inward = np.where(spread > 1, 1 + (rng.random(count) * (spread - 1)).astype(np.int64), 0)
+    inward = np.where(ticks > 1, 1 + (rng.random(count) * (ticks - 1)).astype(np.int64), 0)
     outward = rng.integers(1, MAX_TICKS_OUTSIDE + 1, count)
-    improvement = np.where(
-        place < TOUCH_SHARE, 0, np.where(place < TOUCH_SHARE + INSIDE_SHARE, inward, -outward)
-    )
-    price: Ints = np.where(buy, offer - improvement * tick, bid + improvement * tick)
-    return price
+    at_touch = place < plan.market.touch_share
+    inside = ~at_touch & (place < plan.market.touch_share + plan.market.inside_share)
+    improvement = np.where(at_touch, 0, np.where(inside, inward, -outward))
+    price = np.where(orders.buy, offer - improvement * tick, bid + improvement * tick)
+    positive: Ints = np.maximum(price, tick)
+    return positive
 
 
-def _quantities(rng: np.random.Generator, stock: npt.NDArray[np.bool_]) -> Ints:
-    """Shares, or face value in thousands: lognormal about 100 shares and 250,000 face."""
-    draw = rng.lognormal(0.0, 1.0, len(stock))
-    lots = np.rint(draw * np.where(stock, MEDIAN_STOCK, MEDIAN_BOND_LOTS))
-    whole = np.clip(lots, 1, MAX_LOTS).astype(np.int64)
-    return whole * np.where(stock, 1, BOND_LOT)
+def _touch(plan: Plan, day: date, tick: Ints) -> tuple[Ints, Ints]:
+    """Best bid and offer before each order; half the usual spread about the mid where none live."""
+    known, orders = universe(plan), flow(plan, day)
+    best = best_before(quote_day(plan, day), orders.active, orders.event_us)
+    mid = paths(plan, day).mid(orders.active, orders.event_us) * UNIT / tick
+    low, high = (known.column(name)[orders.active] for name in ("spread_low", "spread_high"))
+    half = np.sqrt(low * high) / 2e4 * mid
+    sound: Bools = best.two_sided
+    bid = np.where(sound, best.bid, np.floor(mid - half).astype(np.int64) * tick)
+    offer = np.where(sound, best.offer, np.ceil(mid + half).astype(np.int64) * tick)
+    return bid, offer
 
 
-def _wire(trades: pl.DataFrame) -> pl.DataFrame:
-    """JSON text of every value; venue and sequence are null, so left out, for bonds."""
-    stock = pl.col("is_stock")
-    width = pl.when(stock).then(encode.MICROSECOND_TEXT).otherwise(encode.MILLISECOND_TEXT)
-    venues = pl.Series(VENUES).gather(np.maximum(trades["venue"].to_numpy(), 0))
-    side = pl.when("buy").then(pl.lit("B")).otherwise(pl.lit("S"))
-    trader = pl.concat_str(pl.lit("TRADER_"), pl.col("trader").cast(pl.String).str.zfill(2))
-    price = encode.decimal_text(pl.col("price"), pl.col("places"))
+def _columns(plan: Plan, trades: pl.DataFrame, recv: Ints) -> pl.DataFrame:
+    """Contract columns; venue and sequence are null, so left out, for bonds."""
+    venue = trades["venue"].to_numpy()
+    stock = pl.Series(venue >= 0)
+    venues = pl.Series(plan.market.venues).gather(np.maximum(venue, 0))
+    traders = pl.Series([f"TRADER_{number:02d}" for number in range(plan.market.traders + 1)])
     return trades.select(
         "trade_id",
-        "fault",
-        "variant",
-        "amount",
-        key=pl.col("instrument_id").cast(pl.Binary),
-        tradeId=encode.quoted(pl.col("trade_id")),
-        instrumentId=encode.quoted(pl.col("instrument_id")),
-        price=pl.concat_str("sign", price),
-        quantity=pl.col("quantity").cast(pl.String),
-        timestamp=encode.time_text(pl.col("event_us"), width),
-        buySellIndicator=encode.quoted(side),
-        trader=encode.quoted(trader),
-        venue=pl.when(stock).then(encode.quoted(pl.lit(venues))),
-        sequence=pl.when(stock).then(pl.col("sequence").cast(pl.String)),
+        "instrument_id",
+        "price",
+        "quantity",
+        "event_us",
+        venue=pl.when(stock).then(pl.lit(venues)),
+        side=pl.when("buy").then(pl.lit("B")).otherwise(pl.lit("S")),
+        trader_id=traders.gather(trades["trader"]),
+        sequence=pl.when(stock).then("sequence"),
+        recv_ms=pl.Series(recv),
     )

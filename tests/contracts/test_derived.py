@@ -1,5 +1,7 @@
 """What is derived from the contracts and committed is what the contracts say today."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 import yaml
@@ -14,14 +16,16 @@ DATASETS = sorted(registry.all_contracts())
 
 
 def committed_tables() -> dict[str, dict[str, object]]:
-    content = yaml.safe_load(dbt_sources.TARGET.read_text(encoding="utf-8"))
-    (source,) = content["sources"]
-    assert source["name"] == "bronze"
-    return {table["name"]: table for table in source["tables"]}
+    text = (dbt_sources.PROJECT / dbt_sources.SOURCES).read_text(encoding="utf-8")
+    bronze, landed = yaml.safe_load(text)["sources"]
+    assert (bronze["name"], landed["name"]) == ("bronze", "landed")
+    return {table["name"]: table for table in bronze["tables"]}
 
 
-def test_the_committed_dbt_sources_are_what_the_contracts_give() -> None:
-    assert dbt_sources.TARGET.read_text(encoding="utf-8") == dbt_sources.sources_yml()
+@pytest.mark.parametrize("name", dbt_sources.generated())
+def test_the_committed_dbt_files_are_what_the_contracts_give(name: Path) -> None:
+    committed = (dbt_sources.PROJECT / name).read_text(encoding="utf-8")
+    assert committed == dbt_sources.generated()[name]
 
 
 def test_the_committed_docs_page_is_what_the_contracts_give() -> None:
@@ -65,6 +69,15 @@ def test_a_bronze_table_is_its_files_and_its_partitions(dataset: str) -> None:
     assert files == [*contract.names(), *LANDING_COLUMNS]
 
 
+def test_a_list_of_texts_is_a_list_in_every_derivation() -> None:
+    schema = table_schema(registry.get("posts"))
+    assert schema.field("tickers").type == pa.list_(pa.string())
+    columns = committed_tables()["posts"]["columns"]
+    assert isinstance(columns, list)
+    (tickers,) = [column for column in columns if column["name"] == "tickers"]
+    assert tickers["data_type"] == "varchar[]"
+
+
 def test_every_reject_code_has_a_meaning_on_the_docs_page() -> None:
     page = docs.TARGET.read_text(encoding="utf-8")
     assert set(MEANING) == set(RejectCode)
@@ -78,6 +91,16 @@ def test_every_reject_code_has_a_meaning_on_the_docs_page() -> None:
         ("trades", "tradeId instrumentId price quantity timestamp buySellIndicator"),
         ("quotes", "instrumentId dealerId bidPrice offerPrice bidSize offerSize timestamp"),
         ("securities", "instrumentId securityName cusip isin marketSegment issuer"),
+        ("orders", "msgId instrumentId timestamp price volume side msgType sequence orderId venue"),
+        (
+            "market_data",
+            "symbol exchange price bid_price ask_price bid_size ask_size volume timestamp",
+        ),
+        ("positions", "trader_id symbol position_size avg_price current_pnl timestamp"),
+        ("book_updates", "symbol exchange side order_type price quantity timestamp"),
+        ("posts", "platform post_id created author text score tickers"),
+        ("bars", "symbol interval window_start open high low close volume"),
+        ("alerts", "symbol price_change_pct price prev_price detection_time"),
     ],
 )
 def test_the_wire_format_has_the_names_that_producers_send(dataset: str, wire_names: str) -> None:

@@ -11,8 +11,34 @@ from contracts.registry import breaking_changes, load_version, snapshot
 DATASETS = sorted(registry.all_contracts())
 
 
-def test_the_three_datasets_of_the_main_job_have_contracts() -> None:
-    assert {"quotes", "securities", "trades"} <= set(DATASETS)
+TOPICS = {  # features.md, records and V7
+    "quotes": "market.quotes.v1 inventory-rows",
+    "securities": "reference.securities.v1 master-security",
+    "trades": "market.trades.v1 trax-trades trade-events",
+    "orders": "market.orders.v1",
+    "market_data": "market.data.v1 market_data",
+    "positions": "risk.positions.v1 trading_positions",
+    "book_updates": "market.book.v1 order_book_updates",
+    "posts": "social.posts.v1",
+    "bars": "market.bars.v1",
+    "alerts": "price_alerts volume_spikes risk_alerts order_imbalance_alerts "
+    "arbitrage_opportunities",
+}
+
+
+def test_the_ten_records_have_contracts_and_every_topic_finds_its_own() -> None:
+    assert set(DATASETS) == set(TOPICS)
+    for dataset, topics in TOPICS.items():
+        contract = registry.get(dataset)
+        assert [contract.topic, *contract.aliases] == topics.split()
+        for topic in topics.split():
+            assert registry.for_topic(topic) is contract
+
+
+def test_no_two_records_share_a_topic() -> None:
+    contracts = registry.all_contracts().values()
+    topics = [topic for c in contracts for topic in (c.topic, *c.aliases)]
+    assert len(set(topics)) == len(topics)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

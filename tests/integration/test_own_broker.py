@@ -15,5 +15,16 @@ def test_a_broker_that_already_answers_gets_the_topics_and_stays_its_owners(
     settings = kafka_lake()
     assert embedded.start(settings) is None
     topics = AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=5).topics
-    assert set(topics) == {"market.quotes.v1", "market.trades.v1", "reference.securities.v1"}
+    assert set(topics) == {
+        "market.quotes.v1",
+        "reference.securities.v1",
+        "market.trades.v1",
+        "market.orders.v1",
+        "market.data.v1",
+        "risk.positions.v1",
+        "market.book.v1",
+        "social.posts.v1",
+        "market.bars.v1",
+        "price_alerts",
+    }
     assert embedded.stop(settings) is False

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from contracts.registry import all_contracts
 from ingestion.feeds.binding import bind_names
 from ingestion.feeds.catalog import find_feed, known_feeds
 from ingestion.feeds.mapping import Feed, FeedError, FileRefused, load_feed
@@ -49,16 +50,23 @@ def feed_of(tmp_path: Path) -> Callable[[dict[str, Any]], Feed]:
 
 def test_the_shipped_feeds_are_all_sound(settings: Settings) -> None:
     names = set(known_feeds(settings))
-    assert {"lean_trades", "generic_quotes", "generic_trades", "generic_securities"} <= names
-    assert {"json_quotes", "json_trades", "json_securities"} <= names
+    of_contracts = {f"{form}_{name}" for form in ("generic", "json") for name in all_contracts()}
+    assert names == {"lean_trades", *of_contracts}
     for name in names:
         assert find_feed(settings, name).name == name
+
+
+def test_a_mapping_of_ones_own_wins_over_the_feed_that_a_contract_has(settings: Settings) -> None:
+    own = settings.local / "feeds" / "generic_trades.yml"
+    own.parent.mkdir(parents=True)
+    own.write_text("{dataset: trades, format: csv, source: mine}")
+    assert find_feed(settings, "generic_trades").source == "mine"
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"dataset": "swaps"}, "no contract; there are: quotes"),
+        ({"dataset": "swaps"}, "no contract; there are: alerts"),
         ({"columns": {"px": "prize"}}, "no column 'prize'; it has: trade_id"),
         ({"columns": {"px": "price"}}, "trades.instrument_id may never be null"),
         ({"constants": {"prize": "1"}}, "constants: the contract of trades has no column 'prize'"),
@@ -97,7 +105,7 @@ def test_a_mapping_that_is_not_yaml_or_not_a_mapping_is_refused(tmp_path: Path) 
 
 
 def test_an_unknown_feed_is_answered_with_those_that_exist(settings: Settings) -> None:
-    with pytest.raises(FeedError, match="no mapping for feed 'nasdaq'; there are: generic_quotes"):
+    with pytest.raises(FeedError, match="no mapping for feed 'nasdaq'; there are: generic_alerts"):
         find_feed(settings, "nasdaq")
 
 

@@ -5,25 +5,68 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
-from ingestion.generate.plan import Plan, session_us
-from ingestion.generate.stream import DATASETS, Stream, stream, truth
+from contracts import registry
+from ingestion.decode import decode_json
+from ingestion.generate.plan import BLOCK_ROWS, Plan, session_us
+from ingestion.generate.stream import DATASETS, Stream, blocks, datasets, stream, truth
+from ingestion.sources.generator import GeneratorSource
+from lake.settings import load_settings
 
+MARKET = ("securities", "quotes", "trades")
 PLAN = Plan(seed=11, quotes=20_001, trades=20_000, securities=2_000)
+ALL = Plan(
+    seed=17,
+    quotes=6_000,
+    trades=5_000,
+    securities=600,
+    orders=4_000,
+    market_data=3_000,
+    book_updates=3_000,
+    snapshot_minutes=60,
+    posts=5,
+    bars=True,
+    fault_share=0.2,
+)
+DESTINATIONS = {
+    "negative_price": "quarantine",
+    "zero_quantity": "quarantine",
+    "future_date": "quarantine",
+    "malformed_json": "quarantine",
+    "missing_field": "quarantine",
+    "wrong_type": "quarantine",
+    "unknown_instrument": "parked",
+    "duplicate": "duplicate",
+    "late": "late",
+    "fat_finger": "outlier",
+}
+# What tells a faulty message from the sound one, where it is still JSON with all its members.
+TELLTALE = {
+    "negative_price": {"price"},
+    "zero_quantity": {"quantity"},
+    "future_date": {"timestamp"},
+    "unknown_instrument": {"instrumentId"},
+    "fat_finger": {"price"},
+    "duplicate": set(),
+    "late": set(),
+}
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIGEST = """
 import hashlib
 from ingestion.generate.plan import Plan
-from ingestion.generate.stream import DATASETS, stream, truth
-plan = Plan(seed=3, quotes=2_000, trades=2_000, securities=500)
+from ingestion.generate.stream import datasets, stream, truth
+plan = Plan(seed=3, quotes=2_000, trades=2_000, securities=500, orders=800, market_data=500,
+    book_updates=500, snapshot_minutes=60, posts=2, bars=True)
 digest = hashlib.sha256(truth(plan).write_csv().encode())
-for dataset in reversed(DATASETS):
+for dataset in reversed(datasets(plan)):
     for day in reversed(plan.days):
         made = stream(plan, dataset, day)
         for part in (*made.values, *made.keys, made.recv_ts_ms.tobytes()):
@@ -60,8 +103,20 @@ def digest_of_a_fresh_process(**environment: str) -> str:
 
 
 def test_the_same_seed_gives_the_same_bytes_in_any_process_and_in_any_order() -> None:
-    plan = Plan(seed=3, quotes=2_000, trades=2_000, securities=500)
+    plan = Plan(
+        seed=3,
+        quotes=2_000,
+        trades=2_000,
+        securities=500,
+        orders=800,
+        market_data=500,
+        book_updates=500,
+        snapshot_minutes=60,
+        posts=2,
+        bars=True,
+    )
     parts: dict[tuple[str, date], list[bytes]] = {}
+    assert datasets(plan) == DATASETS
     for dataset in DATASETS:
         for day in plan.days:
             one = stream(plan, dataset, day)
@@ -78,14 +133,14 @@ def test_the_same_seed_gives_the_same_bytes_in_any_process_and_in_any_order() ->
 def test_another_seed_gives_another_market() -> None:
     plan = Plan(seed=12, quotes=200, trades=100, securities=200)
     other = Plan(seed=13, quotes=200, trades=100, securities=200)
-    for dataset in DATASETS:
+    for dataset in MARKET:
         day = plan.days[0]
         assert stream(plan, dataset, day).values != stream(other, dataset, day).values
 
 
 def test_the_messages_of_all_days_add_up_to_the_plan() -> None:
     totals = {
-        dataset: sum(len(made(dataset, day).values) for day in PLAN.days) for dataset in DATASETS
+        dataset: sum(len(made(dataset, day).values) for day in PLAN.days) for dataset in MARKET
     }
     assert totals == {"securities": 2_000, "quotes": 20_001, "trades": 20_000}
 
@@ -104,17 +159,70 @@ def test_uneven_numbers_are_spread_over_the_days_without_loss(days: int) -> None
 
 def test_a_market_without_trades_or_quotes_can_be_made() -> None:
     plan = Plan(quotes=0, trades=0, securities=100)
-    assert [len(stream(plan, name, plan.days[0]).values) for name in DATASETS] == [98, 0, 0]
+    assert [len(stream(plan, name, plan.days[0]).values) for name in MARKET] == [98, 0, 0]
+    assert datasets(plan) == ("securities",)
     assert truth(plan).is_empty()
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_arrival_times_never_decrease_and_the_three_fields_are_parallel(dataset: str) -> None:
-    for day in PLAN.days:
-        one = made(dataset, day)
-        assert len(one.values) == len(one.keys) == len(one.recv_ts_ms)
+    for day in ALL.days:
+        one = stream(ALL, dataset, day)
+        assert len(one.values) == len(one.keys) == len(one.recv_ts_ms) > 0
         assert one.recv_ts_ms.dtype == np.int64
         assert (np.diff(one.recv_ts_ms) >= 0).all()
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_blocks_follow_each_other_without_a_gap_and_hold_what_the_stream_holds(
+    dataset: str,
+) -> None:
+    plan = replace(ALL, quotes=BLOCK_ROWS + 1_000, trades=BLOCK_ROWS + 1_000, days=ALL.days[:1])
+    day, following = plan.days[0], 0
+    for block in blocks(plan, dataset, day):
+        assert block.first == following
+        assert 0 < len(block) <= BLOCK_ROWS
+        assert len(block.values) == len(block.keys) == len(block.recv_ms) == len(block)
+        following += len(block)
+    assert following == len(stream(plan, dataset, day).values)
+    assert dataset not in ("quotes", "trades") or following == BLOCK_ROWS + 1_000
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("start", [0, 77])
+def test_landed_without_json_every_row_is_what_its_json_says(dataset: str, start: int) -> None:
+    contract = registry.get(dataset)
+    settings = load_settings({"LAKE_URI": "unused", "TICKLAKE_BATCH_ROWS": "499"})
+    for day in ALL.days:
+        whole = stream(ALL, dataset, day)
+        source = GeneratorSource(contract, settings, ALL, day)
+        following = min(start, len(whole.values))
+        for batch in source.batches(lambda _: start):
+            assert batch is not None
+            records = whole.values[following : following + batch.size]
+            assert batch.raw(range(batch.size)) == records
+            assert batch.provenance["position"].to_list() == [
+                *range(following, following + batch.size)
+            ]
+            recv_ns = whole.recv_ts_ms[following : following + batch.size] * 1_000_000
+            assert batch.provenance["recv_ts_ns"].to_list() == recv_ns.tolist()
+            got, wanted = batch.decode(), decode_json(contract, records, settings.max_record_bytes)
+            assert got.frame.schema == wanted.frame.schema
+            assert got.frame.equals(wanted.frame)
+            assert got.rejects.sort("i").equals(wanted.rejects.sort("i"))
+            following += batch.size
+        assert following == len(whole.values)
+
+
+def test_a_limit_on_records_holds_for_what_lands_without_json_too() -> None:
+    settings = load_settings({"LAKE_URI": "unused", "TICKLAKE_MAX_RECORD_BYTES": "256"})
+    contract, day = registry.get("securities"), ALL.days[0]
+    values = stream(ALL, "securities", day).values
+    (batch,) = GeneratorSource(contract, settings, ALL, day).batches(lambda _: 0)
+    assert batch is not None
+    too_long = {place for place, value in enumerate(values) if len(value) > 256}
+    assert too_long
+    assert set(batch.decode().rejects["i"]) == too_long
 
 
 def test_quotes_and_sound_trades_arrive_after_they_happen_and_within_200_ms() -> None:
@@ -155,7 +263,7 @@ def test_every_instrument_of_a_quote_or_trade_is_in_the_master_from_the_first_da
 
 def test_the_key_of_a_message_is_its_instrument() -> None:
     removed = 0
-    for dataset in DATASETS:
+    for dataset in MARKET:
         for day in PLAN.days:
             one = made(dataset, day)
             for value, key in zip(one.values, one.keys, strict=True):
@@ -168,9 +276,55 @@ def test_the_key_of_a_message_is_its_instrument() -> None:
     assert removed <= 80  # messages of which a field was taken away
 
 
+def test_truth_names_a_destination_for_each_kind_and_the_bytes_that_were_sent() -> None:
+    told = truth(ALL)
+    found = told.select("kind", "destination").unique()
+    assert dict(found.iter_rows()) == DESTINATIONS
+    for day in ALL.days:
+        values = stream(ALL, "trades", day).values
+        for row in told.filter(day=day).iter_rows(named=True):
+            assert row["digest"] == hashlib.md5(values[row["message"]]).hexdigest()
+
+
+def test_truth_tells_what_each_faulty_message_said_before_and_the_fault_is_all_that_differs() -> (
+    None
+):
+    compared = 0
+    for day in ALL.days:
+        values = stream(ALL, "trades", day).values
+        for row in truth(ALL).filter(day=day).iter_rows(named=True):
+            before, sent = json.loads(row["original"]), values[row["message"]]
+            if row["kind"] == "malformed_json":
+                assert not is_json(sent)
+                continue
+            after = json.loads(sent)
+            changed = {key for key in before | after if before.get(key) != after.get(key)}
+            if row["kind"] in ("missing_field", "wrong_type"):
+                assert len(changed) == 1
+            else:
+                assert changed == TELLTALE[row["kind"]]
+            compared += 1
+    assert compared == 880  # 20 % of 5,000, without the 120 that are malformed
+
+
+def test_the_truth_of_a_market_without_faults_has_the_same_columns() -> None:
+    sound = truth(Plan(quotes=100, trades=50, securities=200, fault_share=0))
+    assert sound.is_empty()
+    assert sound.schema == truth(ALL).schema
+    assert sound.schema["message"] == pl.Int64
+
+
+def is_json(value: bytes) -> bool:
+    try:
+        json.loads(value)
+    except ValueError:
+        return False
+    return True
+
+
 def test_a_dataset_or_a_day_that_is_not_planned_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="no dataset 'orders'"):
-        stream(PLAN, "orders", PLAN.days[0])
+    with pytest.raises(ValueError, match="no dataset 'alerts'"):
+        stream(PLAN, "alerts", PLAN.days[0])
     with pytest.raises(ValueError, match="2024-01-02 is not in the plan"):
         stream(PLAN, "quotes", date(2024, 1, 2))
 

@@ -1,7 +1,6 @@
 """ticklake demo: two generated market days through the whole house, then a look at the result."""
 
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,12 @@ from ticklake import console
 
 if TYPE_CHECKING:
     from ingestion.generate.plan import Plan
+    from ingestion.generate.sinks import Job
     from ticklake.services.airflow_env import LogIn
 
 # Securities land directly, as a reference feed would; the market comes through Kafka.
-DIRECT, STREAMED = ("securities",), ("quotes", "trades")
+DIRECT = ("securities",)
+FAULTS = 0.05
 
 
 def register(app: typer.Typer) -> None:
@@ -28,23 +29,24 @@ def demo() -> None:
 
     Run twice it lands nothing new: the same days make the same messages.
     """
-    from ingestion.generate.plan import Plan
+    from ingestion.generate.presets import make_plan
     from ticklake.services import stack
 
-    settings, plan, began = load_settings(), Plan(), time.monotonic()
+    settings, began = load_settings(), time.monotonic()
+    plan = make_plan("demo", fault_share=FAULTS)
     try:
         with console.progress("starting", total=None) as bar:
-            access, sent = _start_and_send(settings, plan, bar)
+            access, jobs = _start_and_send(settings, plan, bar)
             _run_flows(settings, plan, bar)
     finally:
         stack.down(settings)
-    _show(settings, plan, sent)
+    _show(settings, jobs)
     _show_doors(settings, access, time.monotonic() - began)
 
 
 def _start_and_send(
     settings: Settings, plan: "Plan", bar: console.Bar
-) -> tuple["LogIn", Counter[str]]:
+) -> tuple["LogIn", list["Job"]]:
     """Airflow starts while the market is made; both are over when this returns."""
     from ingestion.sources.generator import digest
     from ticklake.services import broker, stack
@@ -54,30 +56,23 @@ def _start_and_send(
     broker.start(settings, cluster=f"demo-{digest(plan)}")
     with ThreadPoolExecutor(1) as aside:
         starting = aside.submit(stack.up, settings)
-        sent = _send(settings, plan, bar)
+        jobs = _send(settings, plan, bar)
         _say(bar, "waiting for Airflow")
-        return starting.result(), sent
+        return starting.result(), jobs
 
 
-def _send(settings: Settings, plan: "Plan", bar: console.Bar) -> Counter[str]:
-    from contracts import registry
-    from ingestion.generate.stream import stream
-    from ingestion.land import land_generated
-    from ingestion.produce import produce
+def _send(settings: Settings, plan: "Plan", bar: console.Bar) -> list["Job"]:
+    """Land the master, send the rest through the broker."""
+    from ingestion.generate.sinks import Job, to_bronze, to_kafka
+    from ingestion.generate.stream import datasets
 
-    sent: Counter[str] = Counter()
-    for day in plan.days:
-        for dataset in DIRECT:
-            _say(bar, f"landing {dataset} of {day}")
-            land_generated(settings, dataset, plan, day)
-            sent[f"{dataset}, landed directly"] += len(stream(plan, dataset, day).values)
-        for dataset in STREAMED:
-            _say(bar, f"sending {dataset} of {day} to Kafka")
-            made = stream(plan, dataset, day)
-            topic = registry.get(dataset).topic
-            produce(settings, topic, made.keys, made.values, made.recv_ts_ms.tolist())
-            sent[f"{dataset}, through Kafka"] += len(made.values)
-    return sent
+    direct = Job(settings, plan, DIRECT)
+    streamed = Job(settings, plan, tuple(name for name in datasets(plan) if name not in DIRECT))
+    _say(bar, "landing securities")
+    to_bronze(direct)
+    _say(bar, f"sending {', '.join(streamed.datasets)} to Kafka")
+    to_kafka(streamed)
+    return [direct, streamed]
 
 
 def _run_flows(settings: Settings, plan: "Plan", bar: console.Bar) -> None:
@@ -107,15 +102,21 @@ def _run_flows(settings: Settings, plan: "Plan", bar: console.Bar) -> None:
             raise ServiceError(f"a flow failed: {names}; its logs are in {airflow.home(settings)}")
 
 
-def _show(settings: Settings, plan: "Plan", sent: Counter[str]) -> None:
+def _show(settings: Settings, jobs: list["Job"]) -> None:
     from checks.reconcile import reconcile
-    from ingestion.generate.stream import truth
+    from checks.routing import routing
+    from ingestion.generate.sinks import TRUTH
     from lake import lakehouse
     from lake.layout import layout
     from ticklake.commands.build import show_accounts
+    from ticklake.commands.prove import show_routes
 
-    console.table("What came in", ["stream", "messages"], sent.items())
-    injected = truth(plan)
+    tallies = [tally for job in jobs for tally in job.tallies.values()]
+    console.table(
+        "What was sent, and where to",
+        ["dataset", "messages", "to"],
+        [(tally.dataset, tally.messages, tally.where) for tally in tallies],
+    )
     with lakehouse.connect(layout(settings)) as conn:
 
         def look(title: str, query: str) -> None:
@@ -124,9 +125,8 @@ def _show(settings: Settings, plan: "Plan", sent: Counter[str]) -> None:
             console.table(title, columns, found.fetchall())
 
         look("What landed", _LANDED)
-        conn.register("truth", injected.to_arrow())
-        look("What was quarantined, why, and what the generator had really broken", _QUARANTINED)
-        look("What it had broken beside that, which has to land", _LANDED_FAULTS)
+        look("What was quarantined, and why", _QUARANTINED)
+        show_routes(routing(settings, [jobs[-1].beside / TRUTH]))
         show_accounts(reconcile(settings))
         look("Gold: one-minute candles of the busiest share (UTC)", _CANDLES)
         look("Gold: one security's history (SCD Type 2)", _HISTORY)
@@ -157,29 +157,8 @@ from audit.account_landing group by dataset order by dataset
 """
 
 _QUARANTINED = """
-with found as (
-    select reject_code, count(*) as quarantined, any_value(left(reject_message, 56)) as for_example
-    from quarantine.trades group by reject_code
-),
-
-broken as (
-    select code, count(*) as injected, string_agg(distinct kind, ', ') as kinds
-    from truth where verdict = 'rejected' group by code
-)
-
-select reject_code, quarantined, injected, kinds, for_example
-from found full join broken on reject_code = code
-order by quarantined desc, reject_code
-"""
-
-_LANDED_FAULTS = """
-select kind, silver as in_silver, count(*) as injected,
-    case kind
-        when 'duplicate' then (select count(*) from silver.trade_duplicates)
-        when 'unknown_instrument' then (
-            select count(*) from gold.enriched_trades where is_parked)
-    end as found
-from truth where verdict = 'ok' group by all order by kind
+select reject_code, count(*) as rows, any_value(left(reject_message, 72)) as for_example
+from quarantine.trades group by reject_code order by rows desc, reject_code
 """
 
 _CANDLES = """

@@ -1,8 +1,14 @@
-{# Counted rows per batch, unit and verdict of a dataset's bronze files: all of them when the
-   account is made anew, else those landed since the hour of the first unseen commit. #}
-{% macro landed_counts(dataset) %}
+{# A dataset's landed rows of both verdicts: all of them when the account is made anew (`whole`),
+   else those landed since the hour of the first unseen commit. #}
+{% macro landed_rows(dataset, whole) %}
     {% set everything = source('landed', dataset ~ '_all') %}
     {% set recent = source('landed', dataset ~ '_landed') %}
+    {% do return(everything if whole else recent) %}
+{% endmacro %}
+
+
+{# Counted rows per batch, unit and verdict of a dataset's bronze files. #}
+{% macro landed_counts(dataset, whole) %}
     select
         '{{ dataset }}' as dataset,
         batch,
@@ -12,6 +18,6 @@
         count(distinct position) as positions,
         min(position) as lowest_position,
         max(position) as highest_position
-    from {{ everything if is_whole() else recent }}
+    from {{ landed_rows(dataset, whole) }}
     group by all
 {% endmacro %}

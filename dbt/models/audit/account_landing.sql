@@ -6,8 +6,9 @@ with commits as (
 ),
 
 counted as (
-    {% for dataset in ['quotes', 'securities', 'trades'] %}
-        {{ landed_counts(dataset) }}
+    {% set whole = is_whole() %}
+    {% for dataset in datasets() %}
+        {{ landed_counts(dataset, whole) }}
         {{ 'union all' if not loop.last }}
     {% endfor %}
 )

@@ -1,25 +1,36 @@
 {{ config(by=['event_hour']) }}
 
--- ok = silver + declared duplicates, per unit and hour of event time.
+-- ok = silver + declared duplicates + filtered, per unit and hour of event time. Filtered are
+-- order messages that are no trades.
 with bronze as (
-    select 'trades' as dataset, unit, event_hour, count(*) as ok_rows, sum(quantity) as ok_quantity
+    select
+        'trades' as dataset, unit, event_hour, count(*) as ok_rows, sum(quantity) as ok_quantity,
+        0 as filtered_rows, 0 as filtered_quantity
     from {{ touched(ref('stg_trades'), dates='event_date') }}
+    where dataset = 'trades'
+    group by all
+    union all
+    select
+        'orders', unit, event_hour, count(*), sum(quantity),
+        count(*) filter (where msg_type <> 'T'),
+        coalesce(sum(quantity) filter (where msg_type <> 'T'), 0)
+    from {{ touched(ref('stg_orders'), dates='event_date') }}
     group by all
     union all
     select
         'quotes', unit, event_hour, count(*),
-        sum(coalesce(bid_size, 0) + coalesce(offer_size, 0) + coalesce(size, 0))
+        sum(coalesce(bid_size, 0) + coalesce(offer_size, 0) + coalesce(size, 0)), 0, 0
     from {{ touched(ref('stg_quotes'), dates='event_date') }}
     group by all
     union all
-    select 'securities', unit, event_hour, count(*), 0
+    select 'securities', unit, event_hour, count(*), 0, 0, 0
     from {{ touched(ref('stg_securities')) }}
     group by all
 ),
 
 silver as (
     select
-        'trades' as dataset, unit, event_hour, is_duplicate, quantity
+        dataset, unit, event_hour, is_duplicate, quantity
     from {{ touched(ref('trades_history')) }}
     union all
     select
@@ -51,14 +62,18 @@ select
     coalesce(b.ok_rows, 0)::bigint as ok_rows,
     coalesce(k.silver_rows, 0)::bigint as silver_rows,
     coalesce(k.duplicate_rows, 0)::bigint as duplicate_rows,
+    coalesce(b.filtered_rows, 0)::bigint as filtered_rows,
     coalesce(b.ok_quantity, 0)::decimal(38, 8) as ok_quantity,
     coalesce(k.silver_quantity, 0)::decimal(38, 8) as silver_quantity,
     coalesce(k.duplicate_quantity, 0)::decimal(38, 8) as duplicate_quantity,
-    (coalesce(b.ok_rows, 0) - coalesce(k.silver_rows, 0) - coalesce(k.duplicate_rows, 0))::bigint
-        as difference,
+    coalesce(b.filtered_quantity, 0)::decimal(38, 8) as filtered_quantity,
+    (
+        coalesce(b.ok_rows, 0) - coalesce(k.silver_rows, 0) - coalesce(k.duplicate_rows, 0)
+        - coalesce(b.filtered_rows, 0)
+    )::bigint as difference,
     (
         coalesce(b.ok_quantity, 0) - coalesce(k.silver_quantity, 0)
-        - coalesce(k.duplicate_quantity, 0)
+        - coalesce(k.duplicate_quantity, 0) - coalesce(b.filtered_quantity, 0)
     )::decimal(38, 8) as quantity_difference
 from bronze as b
 full join kept as k

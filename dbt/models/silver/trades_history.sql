@@ -1,6 +1,10 @@
 {{ config(
     by=['instrument_id', 'event_hour'],
-    reach={'bronze.trades': 'session', 'silver.security_versions': 'validity'},
+    reach={
+        'bronze.trades': 'session',
+        'bronze.orders': 'session',
+        'silver.security_versions': 'validity',
+    },
 ) }}
 
 with landed as not materialized (

@@ -1,5 +1,62 @@
-with source as (
-    select * from {{ source('bronze', 'trades') }}
+-- Trades as their sources report them, and the trades among the order messages: the gateway
+-- (analytics.md 23.1) lets through type T and nothing else.
+with reported as (
+    select
+        'trades' as dataset,
+        trade_id,
+        instrument_id,
+        venue,
+        source,
+        price,
+        quantity,
+        side,
+        trader_id,
+        sequence,
+        conditions,
+        is_suspicious,
+        status,
+        ref_trade_id,
+        version,
+        event_ts_ns,
+        event_date,
+        recv_ts_ns,
+        unit,
+        position,
+        delivery_unit,
+        batch,
+        ingest_ts,
+        contract_version
+    from {{ source('bronze', 'trades') }}
+),
+
+passed as (
+    select
+        'orders' as dataset,
+        msg_id as trade_id,
+        instrument_id,
+        venue,
+        source,
+        price,
+        quantity,
+        side,
+        null as trader_id,
+        sequence,
+        null as conditions,
+        null as is_suspicious,
+        'NEW' as status,
+        null as ref_trade_id,
+        null as version,
+        event_ts_ns,
+        event_date,
+        recv_ts_ns,
+        unit,
+        position,
+        delivery_unit,
+        batch,
+        ingest_ts,
+        contract_version
+    from {{ ref('stg_orders') }}
+    where msg_type = 'T'
 ),
 
 timed as (
@@ -8,7 +65,11 @@ timed as (
         {{ timestamp_of('event_ts_ns') }} as event_ts,
         {{ window_start('event_ts_ns', 3600) }} as event_hour,
         case when unit like 'file:%' then position end as source_row
-    from source
+    from (
+        select * from reported
+        union all
+        select * from passed
+    ) as trades
 ),
 
 identified as (
@@ -47,6 +108,7 @@ select
     session_date,
     event_date,
     -- where from
+    dataset,
     recv_ts_ns,
     unit,
     position,

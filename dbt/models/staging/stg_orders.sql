@@ -1,0 +1,30 @@
+with source as (
+    select * from {{ source('bronze', 'orders') }}
+)
+
+select
+    -- what
+    msg_id,
+    order_id,
+    msg_type,
+    instrument_id,
+    venue,
+    source,
+    price,
+    quantity,
+    side,
+    sequence,
+    -- when
+    event_ts_ns,
+    {{ timestamp_of('event_ts_ns') }} as event_ts,
+    {{ window_start('event_ts_ns', 3600) }} as event_hour,
+    event_date,
+    -- where from
+    recv_ts_ns,
+    unit,
+    position,
+    delivery_unit,
+    batch,
+    ingest_ts,
+    contract_version
+from source
