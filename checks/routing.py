@@ -46,23 +46,26 @@ _QUARANTINED = """
 select coalesce(reject_code, '') as code, md5(raw) as token from quarantine.{dataset}
 """
 
-_DUPLICATE = "select trade_id as token from silver.trade_duplicates"
+# Silver's trades have come from several datasets; only those with a truth are judged.
+_TOLD = "dataset in (select dataset from truth)"
+
+_DUPLICATE = f"select trade_id as token from silver.trade_duplicates where {_TOLD}"
 
 # No quote is ever without its security: one that is has not been injected.
-_PARKED = """
-select trade_id as token from silver.trades where security_sk is null
+_PARKED = f"""
+select trade_id as token from silver.trades where security_sk is null and {_TOLD}
 union all
 select quote_key from silver.quotes where security_sk is null
 """
 
 # What arrived a second or more after it happened; the usual way takes a fifth of that at most.
-_LATE = """
+_LATE = f"""
 select trade_id as token from silver.trades
-where recv_ts_ns - event_ts_ns >= 1000000000
+where recv_ts_ns - event_ts_ns >= 1000000000 and {_TOLD}
 """
 
 # analytics.md 5: more than 5 % from the median of the 50 trades before, of which there are 20.
-_OUTLIER = """
+_OUTLIER = f"""
 with preceded as (
     select
         trade_id,
@@ -70,8 +73,9 @@ with preceded as (
         median(price::double) over before as reference,
         count(*) over before as trades_before
     from silver.trades
+    where {_TOLD}
     window before as (
-        partition by source, instrument_id, session_date
+        partition by source, instrument_id, session_date, session_id
         order by event_ts_ns, sequence nulls last, tie_order
         rows between 50 preceding and 1 preceding
     )

@@ -8,13 +8,11 @@ import json
 import pkgutil
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import contracts
 from contracts.base import Contract
-
-VERSIONS = Path(__file__).parent / "versions"
+from contracts.names import VERSIONS
 
 
 class UnknownDataset(KeyError):

@@ -5,6 +5,8 @@ from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
 
+from contracts.names import dataset_names
+
 DOC = """
 ### day
 Recomputes one UTC day, 00:00 to 24:00, from bronze and publishes only what differs.
@@ -45,7 +47,7 @@ PARAMS = {
         type="array",
         items={"type": "string"},
         uniqueItems=True,
-        examples=["quotes", "securities", "trades"],
+        examples=dataset_names(),
         title="Datasets",
         description="Topics to catch up with first, for example `trades`. Empty: all of them.",
     ),

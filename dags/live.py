@@ -5,6 +5,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
+from contracts.names import dataset_names
+
 DOC = """
 ### live
 Keeps gold a few minutes behind the market.
@@ -28,7 +30,7 @@ PARAMS = {
         type="array",
         items={"type": "string"},
         uniqueItems=True,
-        examples=["quotes", "securities", "trades"],
+        examples=dataset_names(),
         title="Datasets",
         description="Topics to land, for example `trades`. Empty: all of them.",
     ),

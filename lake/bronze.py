@@ -26,7 +26,8 @@ METADATA_KEY = "ticklake"
 # Long runs of equal or rising values: delta encoding and dictionaries do better than plain.
 _DICTIONARY = ["source", "unit", "delivery_unit", "batch", "reject_code", "instrument_id",
                "venue", "side", "dealer_id", "trader_id", "conditions", "status", "quote_type",
-               "action", "market_segment", "currency"]  # fmt: skip
+               "action", "market_segment", "currency", "msg_type", "order_type", "platform",
+               "interval", "rule", "severity", "buy_venue", "sell_venue", "session_id"]  # fmt: skip
 _DELTA = ("position", "recv_ts_ns", "event_ts_ns", "sequence")
 
 

@@ -9,66 +9,17 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any
 
-SECOND = 1_000_000_000
-FIRST_NS = 631_152_000 * SECOND  # 1990-01-01T00:00:00Z
-SKEW_NS = 5 * SECOND
-MAX_BYTES = 262_144
-MAX_NOTIONAL = 10**18  # sums of price x quantity must fit decimal(38, 12)
-EXACT = Context(prec=2_000)
+from tests.oracle_rules import EXACT, broken_rule
+from tests.oracle_wire import WIRE, Wire
 
-# Wire name -> (canonical name, kind). A `!` means: never absent, null or empty; a `*` means: the
-# key must be there, though a source without the fact may say null.
-WIRE = {
-    "trades": {
-        "tradeId": ("trade_id", "text*"),
-        "instrumentId": ("instrument_id", "text!"),
-        "price": ("price", "price!"),
-        "quantity": ("quantity", "size!"),
-        "timestamp": ("event_ts_ns", "time!"),
-        "buySellIndicator": ("side", "text*"),
-        "venue": ("venue", "text"),
-        "trader": ("trader_id", "text"),
-        "sequence": ("sequence", "integer"),
-        "conditions": ("conditions", "text"),
-        "suspicious": ("is_suspicious", "boolean"),
-        "status": ("status", "text"),
-        "refTradeId": ("ref_trade_id", "text"),
-        "version": ("version", "integer"),
-    },
-    "quotes": {
-        "instrumentId": ("instrument_id", "text!"),
-        "dealerId": ("dealer_id", "text!"),
-        "venue": ("venue", "text"),
-        "bidPrice": ("bid_price", "price"),
-        "offerPrice": ("offer_price", "price"),
-        "bidSize": ("bid_size", "size"),
-        "offerSize": ("offer_size", "size"),
-        "timestamp": ("event_ts_ns", "time!"),
-        "sequence": ("sequence", "integer"),
-        "quoteType": ("quote_type", "text"),
-        "side": ("side", "text"),
-        "action": ("action", "text"),
-        "price": ("price", "price"),
-        "size": ("size", "size"),
-        "level": ("level", "integer"),
-    },
-    "securities": {
-        "instrumentId": ("instrument_id", "text!"),
-        "securityName": ("security_name", "text!"),
-        "cusip": ("cusip", "text*"),
-        "isin": ("isin", "text*"),
-        "marketSegment": ("market_segment", "text*"),
-        "issuer": ("issuer", "text*"),
-        "asOf": ("event_ts_ns", "time"),
-        "currency": ("currency", "text"),
-        "tickSize": ("tick_size", "price"),
-        "priceMultiplier": ("price_multiplier", "price"),
-    },
-}
-DIGITS = {"price": (9, 9), "size": (20, 8)}  # digits before and after the point [0.3]
+SECOND = 1_000_000_000
+MAX_BYTES = 262_144
+
+# Digits before and after the point [0.3]; money is counted like quantities, ratios as in sums.
+DIGITS = {"price": (9, 9), "size": (20, 8), "money": (20, 8), "ratio": (20, 18)}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?|[+-]?(nan|inf|infinity)", re.I | re.A)
 
 
@@ -117,12 +68,14 @@ class Verdict:
 
 
 def judge(dataset: str, delivered: Delivered) -> Verdict:
-    """Verdict of one JSON record that breaks at most one rule."""
+    """Verdict of one JSON record: it may be unreadable in one way, or break rules about values."""
     try:
         values = _read(WIRE[dataset], delivered.raw)
         if dataset == "securities" and values["event_ts_ns"] is None:
             values["event_ts_ns"] = delivered.recv_ts_ns
-        _rules(dataset, values, delivered.recv_ts_ns)
+        code = broken_rule(dataset, values, delivered.recv_ts_ns)
+        if code is not None:
+            raise RefusalError(code)
     except RefusalError as refusal:
         return Verdict(delivered, str(refusal), None)
     row = Row(
@@ -141,7 +94,7 @@ def kept(verdicts: Iterable[Verdict]) -> list[Row]:
     return [verdict.row for verdict in verdicts if verdict.row is not None]
 
 
-def _read(wire: dict[str, tuple[str, str]], raw: bytes) -> dict[str, Any]:
+def _read(wire: Wire, raw: bytes) -> dict[str, Any]:
     record = _parse(raw)
     if not record.keys() <= wire.keys():
         raise RefusalError("SCHEMA_TYPE")
@@ -175,6 +128,8 @@ def _parse(raw: bytes) -> dict[str, Any]:
             parse_constant=non_finite,
             object_pairs_hook=once,
         )
+        # Half of a surrogate pair is no character: what cannot be written was not text.
+        json.dumps(record, ensure_ascii=False, default=str).encode()
     except (ValueError, RecursionError):
         raise RefusalError("PARSE_ERROR") from None
     if not isinstance(record, dict):
@@ -186,6 +141,12 @@ def _text(value: Any) -> str | None:
     if not isinstance(value, str):
         raise RefusalError("SCHEMA_TYPE")
     return value or None
+
+
+def _texts(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise RefusalError("SCHEMA_TYPE")
+    return value
 
 
 def _boolean(value: Any) -> bool:
@@ -237,35 +198,12 @@ def _time(value: Any) -> int:
 
 _KIND: dict[str, Callable[[Any], Any]] = {
     "text": _text,
+    "texts": _texts,
     "boolean": _boolean,
     "integer": _integer,
-    "price": _decimal("price"),
-    "size": _decimal("size"),
     "time": _time,
+    **{kind: _decimal(kind) for kind in DIGITS},
 }
-
-
-def _rules(dataset: str, values: dict[str, Any], recv_ts_ns: int) -> None:
-    sizes = [values.get(name) or 0 for name in ("bid_size", "offer_size", "size")]
-    quoted = [values.get(name) or 0 for name in ("bid_price", "offer_price", "price")]
-    above_zero = [values[name] for name in ("tick_size", "price_multiplier") if values.get(name)
-                  is not None]  # fmt: skip
-    sides = {"trades": ("B", "S"), "quotes": ("BID", "OFFER")}.get(dataset, ())
-    broken = {
-        "SCHEMA_TYPE": values.get("status") not in (None, "NEW", "CORRECT", "CANCEL")
-        or (dataset == "trades" and values["price"] * values["quantity"] >= MAX_NOTIONAL),
-        "PRICE_NOT_POSITIVE": (dataset == "trades" and values["price"] <= 0)
-        or min(quoted) < 0
-        or any(value <= 0 for value in above_zero),
-        "QTY_NOT_POSITIVE": dataset == "trades" and values["quantity"] <= 0,
-        "QTY_NEGATIVE": min(sizes) < 0,
-        "FUTURE_TS": values["event_ts_ns"] > recv_ts_ns + SKEW_NS,
-        "TS_OUT_OF_RANGE": values["event_ts_ns"] < FIRST_NS,
-        "UNKNOWN_SIDE": values.get("side") not in (None, *sides),
-    }
-    for code, is_broken in broken.items():
-        if is_broken:
-            raise RefusalError(code)
 
 
 def epoch_ns(moment: datetime) -> int:

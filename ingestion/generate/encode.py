@@ -19,6 +19,7 @@ from contracts.base import Column, Contract
 
 DAY_US = 86_400_000_000
 PRICE_SCALE = 4
+MOST_UNITS = 2**63 - 1  # of the scale of a contract's decimals
 # Decimals up to which the text of every fraction is kept.
 MOST_TABLED = 6
 # Rows turned into text at a time. Memory for more of them goes back to the system each time, and
@@ -166,7 +167,7 @@ def _value(form: Form, frame: pl.DataFrame, column: Column) -> tuple[str, pl.Exp
     if column.kind == "texts":
         listed = pl.col(name).list.join('","')
         some = pl.concat_str(pl.lit('["'), listed, pl.lit('"]'))
-        return "", pl.when(pl.col(name).list.len() > 0).then(some).otherwise(pl.lit("[]")), ""
+        return "", pl.when(pl.col(name).list.len() == 0).then(pl.lit("[]")).otherwise(some), ""
     return "", pl.col(name).cast(pl.String), ""
 
 
@@ -197,11 +198,21 @@ def _decimals(units: pl.Series, scale: int, column: Column) -> pl.Series:
     """Integers of 10 ** -scale as the column's decimals, by their bytes: no text, no rounding."""
     dtype = column.dtype
     assert isinstance(dtype, pl.Decimal)
-    shifted = units.cast(pl.Int64) * 10 ** (dtype.scale - scale)
+    factor = 10 ** (dtype.scale - scale)
+    largest = max(abs(int(units.max() or 0)), abs(int(units.min() or 0)))  # type: ignore[arg-type]
+    if largest * factor > MOST_UNITS:
+        raise OverflowError(
+            f"generator: {column.name} reaches {largest} units of 1e-{scale}, more than "
+            f"{MOST_UNITS // factor} do not fit; give smaller prices or sizes"
+        )
+    shifted = units.cast(pl.Int64) * factor
     low = shifted.fill_null(0).to_numpy()
     words = np.empty((len(low), 2), dtype=np.int64)
     words[:, 0], words[:, 1] = low, low >> 63  # the upper half only repeats the sign
-    present = shifted.is_not_null().to_arrow().buffers()[1] if shifted.null_count() else None
+    present = None
+    if shifted.null_count():  # not Arrow's own bits: those of a slice begin somewhere in a byte
+        bits = np.packbits(shifted.is_not_null().to_numpy(), bitorder="little")
+        present = pa.py_buffer(bits)
     arrow = pa.Array.from_buffers(
         pa.decimal128(dtype.precision or 38, dtype.scale),
         len(low),

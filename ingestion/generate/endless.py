@@ -54,13 +54,16 @@ def endless_to_kafka(job: Job, pace: Pace) -> None:
             clock = _Clock(Cycle(job.plan, 0, later_ms=later).opens_us // 1000, _speed(pace))
             passes = cycles(job.plan, pace.cycles, pace.ramp, later)
             begun = partial(_tell_truth, job, job.beside)
+            sent_until = 0
             for chunk in chunks(passes, market, slice_ms(job.plan, market, clock.speed), begun):
                 clock.wait(chunk.until_ms, job.stop)
                 if job.stop.is_set():
+                    _forget_unsent(job.beside, sent_until)
                     return
                 for part in chunk.parts:
                     stamps = [_now_ms()] * len(part) if pace.realtime else part.recv_ms.tolist()
                     send(job, sender, part.dataset, part, stamps)
+                sent_until = chunk.until_ms
 
 
 def endless_to_files(job: Job, pace: Pace, out: Path, format: Format) -> None:
@@ -169,6 +172,17 @@ def _forget_truth(folder: Path) -> None:
     """Remove what an earlier run said about its cycles."""
     for name in (TRUTHS, SCENARIOS):
         remove(folder / name, r"cycle=\d+\.parquet")
+
+
+def _forget_unsent(folder: Path, sent_until_ms: int) -> None:
+    """Leave out of the truth what would have arrived later: it was not sent."""
+    told = (folder / TRUTHS).glob("cycle=*.parquet")
+    for path in sorted(told, key=lambda path: int(path.stem.partition("=")[2]), reverse=True):
+        promised = pl.read_parquet(path)
+        sent = promised.filter(pl.col("recv_ms") < sent_until_ms)
+        if len(sent) == len(promised):
+            return  # so were all cycles before it
+        save(path, sent)
 
 
 def _tell_truth(job: Job, folder: Path, cycle: Cycle) -> None:

@@ -99,7 +99,7 @@ def assign(rng: np.random.Generator, trades: pl.DataFrame, of_day: dict[str, int
     Columns: fault (kind or null), variant (int, picks a form of the fault), amount in [0, 1).
     """
     messages = len(trades)
-    kinds = [kind for kind in of_day if kind != DUPLICATE]
+    kinds = [kind for kind in of_day if kind not in (DUPLICATE, LATE)] + [LATE]
     labels = np.repeat(np.arange(len(kinds)), [of_day[kind] for kind in kinds])
     chosen = _chosen(rng, trades, kinds, of_day)
     label = np.full(messages, -1, dtype=np.int64)
@@ -123,19 +123,20 @@ def _chosen(
 ) -> Ints:
     """A message for each fault, kind after kind: at random, but where the fault can be told.
 
-    A fat finger needs a history to stand out from, a late trade others that overtake it. A day too
-    small for that gives what comes nearest.
+    A fat finger needs a history to stand out from, a late trade sound ones that overtake it: so it
+    is chosen last. A day too small for that gives what comes nearest.
     """
     history = numbered_within(trades["active"].to_numpy())
     event_us = trades["event_us"].to_numpy()
-    overtaken = _overtaken_us(event_us, event_us) - event_us <= LATE_MS[1] * 500
     order, picks = rng.permutation(len(trades)), []
     for kind in kinds:
         fits = np.ones(len(trades), dtype=bool)
         if kind == FAT_FINGER:
             fits = history > TRADES_BEFORE_FAT_FINGER
         elif kind == LATE:
-            fits = overtaken
+            sound = np.sort(order[: len(order) // 2])
+            fits = _overtaken_us(event_us, event_us[sound]) - event_us <= LATE_MS[1] * 500
+            fits[sound] = False
         order = order[np.argsort(~fits[order], kind="stable")]
         picks.append(order[: of_day[kind]])
         # Back into random order, or the next kind would inherit this one's preference.

@@ -112,10 +112,10 @@ class Market(_Part):
     each bond. `stock_share` is the stocks' share of quotes and trades. `sector_loading` is beta of
     the common factor of a sector, so that the diffusion of two of its members correlates by its
     square. `branching` and `decay` (per second) shape the Hawkes arrivals, `same_sign` is
-    the chance that a trade is on the side of the one before. `jumps_per_day` and `jump_size` (for
-    an annual volatility of 25 %, log return) are the jumps. `impact` is the permanent impact of a
-    trade of median size as a share of the spread. `sentiment_effect` is gamma: a day whose posts
-    score S makes the log volatility of the next day gamma * S higher.
+    the chance that a trade is on the side of the one before. `jump_size` is the standard deviation
+    of a jump, log return; of instruments calmer than 25 % a year it is smaller. `impact` is the
+    permanent impact of a trade of median size as a share of the spread. `sentiment_effect` is
+    gamma: a day whose posts score S makes the log volatility of the next day gamma * S higher.
     """
 
     stocks: tuple[Stock, ...] = STOCKS

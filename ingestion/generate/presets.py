@@ -43,6 +43,13 @@ PRESETS: dict[Preset, dict[str, Any]] = {
     },
 }
 
+SIZES = (
+    "quotes", "trades", "securities", "orders", "market_data", "book_updates",
+    "snapshot_minutes", "posts", "bars",
+)  # fmt: skip
+# Where only some sizes are given.
+SECURITIES, TRADES, QUOTES_PER_TRADE = 10_000, 50_000, 2
+
 _NUMBER = re.compile(r"(\d[\d_]*(?:\.\d+)?)([kKmM]?)")
 _FACTORS = {"": 1, "k": 1_000, "m": 1_000_000}
 
@@ -77,13 +84,15 @@ def weekdays(first: date, count: int) -> tuple[date, ...]:
     return tuple(days)
 
 
-def make_plan(preset: Preset, **asked: Any) -> Plan:
+def make_plan(preset: Preset | None, **asked: Any) -> Plan:
     """A preset with what is asked for (where it is not None) in its place.
 
+    Without a preset: what is asked for and the master it needs; the demo where no size is.
     Raises ValueError where no market can be made of it, before any message is.
     """
     given = {name: value for name, value in asked.items() if value is not None}
-    plan = Plan(**{"days": (FIRST_DAY,), "fault_share": 0.0, **PRESETS[preset], **given})
+    sizes = PRESETS[preset] if preset else _alone(given)
+    plan = Plan(**{"days": (FIRST_DAY,), "fault_share": 0.0, **sizes, **given})
     if all_bonds(plan) > MAX_BONDS:
         raise ValueError(f"plan: {MAX_BONDS} bonds have a CUSIP; ask for fewer securities")
     if plan.scenario:
@@ -92,3 +101,15 @@ def make_plan(preset: Preset, **asked: Any) -> Plan:
         for day in plan.days:  # a scenario may need more trades than there are
             trade_day(plan, day)
     return plan
+
+
+def _alone(given: dict[str, Any]) -> dict[str, Any]:
+    """Sizes of what was not asked for, where something was: trades need quotes to trade on."""
+    if not any(given.get(name) for name in SIZES):
+        return PRESETS["demo"]
+    trades = given.get("trades", 0) or (TRADES if _sums_up_trades(given) else 0)
+    return {"quotes": QUOTES_PER_TRADE * trades, "trades": trades, "securities": SECURITIES}
+
+
+def _sums_up_trades(given: dict[str, Any]) -> bool:
+    return bool(given.get("snapshot_minutes") or given.get("bars"))

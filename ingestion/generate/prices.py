@@ -1,8 +1,8 @@
 """Where the mid of each instrument is at every moment (analytics.md 23.3).
 
 dlnP = -1/2 sigma^2 dt + sigma_t (beta dM + sqrt(1 - beta^2) de) + jumps + the impact of the order
-flow; ln sigma_t is an OU process, the variance follows the diurnal curve. The impact is a part of
-the configured annual volatility, not on top of it; jumps add to it. Each day is pinned to a return
+flow; ln sigma_t is an OU process, the variance follows the diurnal curve. Jumps and impact are a
+part of the configured annual volatility, not on top of it. Each day is pinned to a return
 drawn ahead, so that any day can be made alone and opens where the day before closed.
 """
 
@@ -21,10 +21,11 @@ from ingestion.generate.universe import Universe, universe
 
 TRADING_DAYS = 252
 MINUTE = 60
-REFERENCE_VOLATILITY = 0.25  # for which the size of a jump is given
+CALM_VOLATILITY = 0.25  # below it jumps are smaller than configured
 SENTIMENT_NOISE = 0.3
 # Of a day's variance; a busy market's impact would otherwise exceed the configured volatility.
 MOST_IMPACT = 0.2
+LEAST_DIFFUSION = 0.3  # of a day's variance, however many jumps there are
 BLOCK_INSTRUMENTS = 16  # paths made at a time
 
 
@@ -59,8 +60,9 @@ class Paths:
         return np.exp(self._between(self.log_mid, active, event_us))
 
     def _between(self, grid: Floats, active: Ints, event_us: Ints) -> Floats:
-        second, rest = np.divmod(event_us - self.opened_us, SECOND_US)
-        second = np.minimum(second, grid.shape[1] - 2)
+        elapsed = event_us - self.opened_us
+        second = np.minimum(elapsed // SECOND_US, grid.shape[1] - 2)
+        rest = elapsed - second * SECOND_US
         before, after = grid[active, second], grid[active, second + 1]
         between: Floats = before + (after - before) * (rest / SECOND_US)
         return between
@@ -95,7 +97,8 @@ def paths(plan: Plan, day: date) -> Paths:
     rng = plan.rng("path", day.isoformat())
     local = _local_volatility(plan, rng, day, len(sigma), seconds // MINUTE)
     impact = _impact(plan, day, known, sigma, local)
-    exogenous = np.sqrt(1 - (impact**2).sum(axis=1) / sigma**2)
+    variance = plan.market.jumps_per_day * _jump_sizes(plan, known) ** 2 + (impact**2).sum(axis=1)
+    exogenous = np.sqrt(np.maximum(1 - variance / sigma**2, LEAST_DIFFUSION))
     log_mid = np.empty((len(sigma), seconds + 1))
     # Steps stand where the path will be: of arrays this large there is room for two.
     steps = log_mid[:, 1:]
@@ -104,7 +107,7 @@ def paths(plan: Plan, day: date) -> Paths:
         steps[block] *= np.repeat(local[block], MINUTE, axis=1)
         steps[block] *= (sigma[block] * exogenous[block] / np.sqrt(seconds))[:, None]
         steps[block] += np.repeat(impact[block] / MINUTE, MINUTE, axis=1)
-    _add_jumps(plan, rng, day, steps, sigma)
+    _add_jumps(plan, rng, day, steps, _jump_sizes(plan, known))
     moved = np.empty_like(log_mid)
     start = np.log(known.column("price")) + settled.returns[:position].sum(axis=0)
     for block in _blocks(len(sigma)):
@@ -183,15 +186,22 @@ def _impact(plan: Plan, day: date, known: Universe, sigma: Floats, local: Floats
     return limited
 
 
+def _jump_sizes(plan: Plan, known: Universe) -> Floats:
+    """Standard deviation of each instrument's jumps, log return: a calm one's are smaller."""
+    sizes: Floats = plan.market.jump_size * np.minimum(
+        known.column("volatility") / CALM_VOLATILITY, 1.0
+    )
+    return sizes
+
+
 def _add_jumps(
-    plan: Plan, rng: np.random.Generator, day: date, steps: Floats, sigma: Floats
+    plan: Plan, rng: np.random.Generator, day: date, steps: Floats, sizes: Floats
 ) -> None:
-    """Poisson jumps, as large as the instrument is wild, and those of the scenario."""
+    """Poisson jumps, and those of the scenario."""
     instruments, seconds = steps.shape
     count = rng.poisson(plan.market.jumps_per_day, instruments)
     instrument = np.repeat(np.arange(instruments), count)
-    size = plan.market.jump_size / REFERENCE_VOLATILITY * np.sqrt(TRADING_DAYS) * sigma
-    jump = rng.standard_normal(len(instrument)) * size[instrument]
+    jump = rng.standard_normal(len(instrument)) * sizes[instrument]
     np.add.at(steps, (instrument, rng.integers(0, seconds, len(instrument))), jump)
     for stock, second, move in scenarios.jumps(plan, day):
         steps[stock, second] += move

@@ -36,6 +36,7 @@ TRUTH_SCHEMA = {
     "day": pl.Date,
     "message": pl.Int64,
     "trade_id": pl.String,
+    "recv_ms": pl.Int64,
     "kind": pl.String,
     "verdict": pl.String,
     "code": pl.String,
@@ -167,9 +168,10 @@ def truth(plan: Plan) -> pl.DataFrame:
     """What must become of every faulty message, one row for each, by day and message.
 
     Columns: dataset, day, message (index from 0 in that day's stream), trade_id (null where the
-    message carries none that can be read), kind, verdict (ok | rejected), code (reject code or
-    null), silver (kept | duplicate | none), destination (quarantine | duplicate | late | outlier |
-    parked), digest (md5 of the message's bytes, hex), original (JSON before the fault was put in).
+    message carries none that can be read), recv_ms (arrival, ms since epoch UTC), kind, verdict
+    (ok | rejected), code (reject code or null), silver (kept | duplicate | none), destination
+    (quarantine | duplicate | late | outlier | parked), digest (md5 of the message's bytes, hex),
+    original (JSON before the fault was put in).
     Messages that are not listed are ok and kept.
     """
     return truth_of(plan, plan.days, lambda frame: frame)
@@ -204,6 +206,7 @@ def _told(plan: Plan, day: date, block: Block, bend: Bend) -> pl.DataFrame:
             "day": [day] * len(sent),
             "message": block.first + faulty,
             "trade_id": wire.select(faults.readable_trade_id()).to_series(),
+            "recv_ms": sent.frame["recv_ms"],
             "kind": sent.frame["fault"],
             "digest": [md5(value, usedforsecurity=False).hexdigest() for value in sent.values],
             "original": sound.cast(pl.String),
@@ -218,7 +221,7 @@ def _sound(plan: Plan, day: date, faulty: pl.DataFrame) -> pl.DataFrame:
     happened = faulty.select("trade_id").join(
         trades.trade_day(plan, day), on="trade_id", how="left", maintain_order="left"
     )
-    return trades._columns(plan, happened, faulty["recv_ms"].to_numpy())
+    return trades.columns(plan, happened, faulty["recv_ms"].to_numpy())
 
 
 def _damaged_values(form: Form, frame: pl.DataFrame) -> pl.Series:

@@ -73,7 +73,7 @@ def rows(plan: Plan, day: date) -> Iterator[pl.DataFrame]:
     order = clock.arrival_order(recv)
     for first in range(0, len(order), BLOCK_ROWS):
         chosen = order[first : first + BLOCK_ROWS]
-        sound = _columns(plan, trades[row[chosen]], recv[chosen])
+        sound = columns(plan, trades[row[chosen]], recv[chosen])
         yield faults.damage_values(sound.hstack(kinds[chosen]))
 
 
@@ -108,7 +108,7 @@ def _touch(plan: Plan, day: date, tick: Ints) -> tuple[Ints, Ints]:
     return bid, offer
 
 
-def _columns(plan: Plan, trades: pl.DataFrame, recv: Ints) -> pl.DataFrame:
+def columns(plan: Plan, trades: pl.DataFrame, recv: Ints) -> pl.DataFrame:
     """Contract columns; venue and sequence are null, so left out, for bonds."""
     venue = trades["venue"].to_numpy()
     stock = pl.Series(venue >= 0)

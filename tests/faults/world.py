@@ -20,7 +20,15 @@ from tests.faults.messages import TOPICS
 from tests.oracle import Delivered, judge, kept
 
 BATCH_ROWS = 24
-TOTALS = {"trades": ("quantity",), "quotes": ("bid_size", "offer_size"), "securities": ()}
+TOTALS = {
+    "trades": ("quantity",),
+    "quotes": ("bid_size", "offer_size"),
+    "orders": ("quantity",),
+    "market_data": ("volume",),
+    "positions": ("position_size",),
+    "book_updates": ("quantity",),
+    "bars": ("volume",),
+}
 
 
 @dataclass
@@ -101,7 +109,7 @@ class World:
             codes.update(json.loads(commit["rejected_by_code"]))
         totals = {
             name: sum((Decimal(json.loads(c["totals"])[name]) for c in once), Decimal())
-            for name in TOTALS[self.dataset]
+            for name in TOTALS.get(self.dataset, ())
         }
         good = kept(verdicts)
         checks = {

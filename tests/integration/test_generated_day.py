@@ -1,15 +1,17 @@
-"""A generated day through the embedded broker: every fault gets the verdict its truth names."""
+"""A generated day of every record: every fault gets the verdict its truth names, and all else is
+sound, through the embedded broker and without one."""
 
 from collections import Counter
 from collections.abc import Callable
 from datetime import date
+from functools import cache
 from typing import Any
 from zlib import crc32
 
 import pytest
 
 from ingestion.generate.plan import Plan
-from ingestion.generate.stream import DATASETS, Stream, stream, truth
+from ingestion.generate.stream import Stream, datasets, stream, truth
 from ingestion.land import land_generated, land_topics
 from lake.layout import layout
 from lake.settings import Settings
@@ -19,22 +21,43 @@ from tests.faults.messages import TOPICS
 from tests.oracle import Delivered
 
 DAY = date(2025, 10, 2)
-PLAN = Plan(seed=23, days=(DAY,), quotes=5_000, trades=4_000, securities=500)
+PLAN = Plan(
+    seed=23,
+    days=(DAY,),
+    quotes=5_000,
+    trades=4_000,
+    securities=500,
+    orders=4_000,
+    market_data=2_000,
+    book_updates=2_000,
+    snapshot_minutes=60,
+    posts=20,
+    bars=True,
+)
+DATASETS = ("securities", "quotes", "trades", "orders", "market_data", "book_updates", "positions",
+            "posts", "bars")  # fmt: skip
 PARTITIONS = 4
 Outcome = tuple[str, str | None]  # verdict and reject code
 
 
-def faults() -> dict[int, Outcome]:
-    """Index of a trade message that is faulty -> what the generator says must become of it."""
-    columns = truth(PLAN).select("message", "verdict", "code")
-    return {message: (verdict, code) for message, verdict, code in columns.iter_rows()}
+@cache
+def made(dataset: str) -> Stream:
+    return stream(PLAN, dataset, DAY)
 
 
-def sent(made: Stream) -> list[Sent]:
-    """The stream's messages; an instrument always goes to the same partition."""
+def faults(dataset: str) -> dict[int, Outcome]:
+    """Index of a faulty message -> what the generator says must become of it."""
+    columns = truth(PLAN).select("dataset", "message", "verdict", "code")
+    return {message: (verdict, code) for of, message, verdict, code in columns.iter_rows()
+            if of == dataset}  # fmt: skip
+
+
+def sent(dataset: str) -> list[Sent]:
+    """The stream's messages; what has the same key always goes to the same partition."""
+    columns = (made(dataset).values, made(dataset).keys, made(dataset).recv_ts_ms)
     return [
         Sent(value, crc32(key) % PARTITIONS, int(at), key)
-        for value, key, at in zip(made.values, made.keys, made.recv_ts_ms, strict=True)
+        for value, key, at in zip(*columns, strict=True)
     ]
 
 
@@ -55,8 +78,16 @@ def outcomes(rows: list[dict[str, Any]]) -> dict[tuple[str, int], Outcome]:
     return {(row["unit"], row["position"]): (row["verdict"], row["reject_code"]) for row in rows}
 
 
+def test_the_plan_asks_for_every_record_that_is_generated() -> None:
+    assert datasets(PLAN) == DATASETS
+    asked = {"quotes": 5_000, "trades": 4_000, "securities": 500, "orders": 4_000,
+             "market_data": 2_000, "book_updates": 2_000}  # fmt: skip
+    assert {name: len(made(name).values) for name in asked} == asked
+    assert all(len(made(name).values) > 50 for name in DATASETS)
+
+
 def test_the_truth_table_holds_every_kind_of_fault() -> None:
-    counts = Counter(code or verdict for verdict, code in faults().values())
+    counts = Counter(code or verdict for verdict, code in faults("trades").values())
     assert sum(counts.values()) == 200  # 5.0 % of 4,000
     assert counts == {
         "PRICE_NOT_POSITIVE": 32,
@@ -67,6 +98,7 @@ def test_the_truth_table_holds_every_kind_of_fault() -> None:
         "SCHEMA_TYPE": 12,
         "ok": 76,
     }
+    assert truth(PLAN)["dataset"].unique().to_list() == ["trades"]
 
 
 def test_every_fault_is_recognised_and_nothing_sound_is_refused(
@@ -75,26 +107,25 @@ def test_every_fault_is_recognised_and_nothing_sound_is_refused(
     settings = kafka_lake(TICKLAKE_BATCH_ROWS=1_500)
     placed: dict[str, list[Delivered]] = {}
     for dataset in DATASETS:
-        messages = sent(stream(PLAN, dataset, DAY))
+        messages = sent(dataset)
+        assert {message.partition for message in messages} == set(range(PARTITIONS))
         broker.create_topic(TOPICS[dataset], PARTITIONS)
         broker.produce(TOPICS[dataset], messages)
         placed[dataset] = delivered(dataset, messages, broker)
-    landings = {landing.dataset: landing for landing in land_topics(settings)}
+    landings = {landing.dataset: landing for landing in land_topics(settings, DATASETS)}
 
-    rejected = Counter(code for verdict, code in faults().values() if verdict == "rejected")
+    rejected = Counter(code for verdict, code in faults("trades").values() if verdict == "rejected")
     assert landings["trades"].by_code == rejected
     assert {name: (landing.ok, landing.rejected) for name, landing in landings.items()} == {
-        "quotes": (5_000, 0),
+        **{name: (len(placed[name]), 0) for name in DATASETS},
         "trades": (4_000 - rejected.total(), rejected.total()),
-        "securities": (500, 0),
     }
-    rows = {name: bronze_rows.rows(layout(settings).bronze(name)) for name in DATASETS}
     for dataset in DATASETS:
-        assert bronze_rows.differences(dataset, rows[dataset], placed[dataset]) == []
-    found = outcomes(rows["trades"])
-    expected = faults()
-    for index, place in enumerate(placed["trades"]):
-        assert found[place.unit, place.position] == expected.get(index, ("ok", None))
+        rows = bronze_rows.rows(layout(settings).bronze(dataset))
+        assert bronze_rows.differences(dataset, rows, placed[dataset]) == []
+        found, expected = outcomes(rows), faults(dataset)
+        for index, place in enumerate(placed[dataset]):
+            assert found[place.unit, place.position] == expected.get(index, ("ok", None))
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -103,13 +134,14 @@ def test_landed_without_a_broker_the_verdicts_are_the_same(dataset: str, lake: S
     assert (second.ok, second.rejected) == (0, 0)
     rows = bronze_rows.rows(layout(lake).bronze(dataset))
     assert len(rows) == first.ok + first.rejected
-    expected = faults() if dataset == "trades" else {}
+    expected = faults(dataset)
     for (_, position), outcome in outcomes(rows).items():
         assert outcome == expected.get(position, ("ok", None))
-    made = stream(PLAN, dataset, DAY)
     (unit,) = {row["unit"] for row in rows}
     whole = [
         Delivered(unit, position, int(at) * 1_000_000, value, TOPICS[dataset])
-        for position, (value, at) in enumerate(zip(made.values, made.recv_ts_ms, strict=True))
+        for position, (value, at) in enumerate(
+            zip(made(dataset).values, made(dataset).recv_ts_ms, strict=True)
+        )
     ]
     assert bronze_rows.differences(dataset, rows, whole) == []

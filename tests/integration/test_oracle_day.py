@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
@@ -11,14 +12,20 @@ from zlib import crc32
 import pytest
 
 from ingestion.generate.plan import Plan
-from ingestion.generate.stream import DATASETS, stream
+from ingestion.generate.stream import stream
 from tests import oracle
 from tests.desk import Desk
 from tests.oracle import Delivered, Row
 
 PLAN = Plan(
-    seed=5, days=(date(2025, 10, 2), date(2025, 10, 3)), quotes=1_500, trades=3_000, securities=300
+    seed=5,
+    days=(date(2025, 10, 2), date(2025, 10, 3)),
+    quotes=1_500,
+    trades=3_000,
+    securities=300,
+    orders=5_000,
 )
+DATASETS = ("securities", "quotes", "trades", "orders")
 PARTITIONS, BATCH, SOURCE = 3, 200, "test"
 WIDTHS = ("1s", "10s", "1m", "1h", "1d")
 RELATIVE = 1e-12  # how far a quotient of two exact sums may lie from its double
@@ -45,7 +52,10 @@ class Day:
             dataset: oracle.kept(oracle.judge(dataset, delivered) for delivered in sent)
             for dataset, sent in self.sent.items()
         }
-        self.events, self.duplicates = oracle.deduplicate(self.kept["trades"])
+        among_orders = [row for row in self.kept["orders"] if row["msg_type"] == "T"]
+        self.events, self.duplicates = oracle.deduplicate(
+            [*self.kept["trades"], *map(as_trade, among_orders)]
+        )
         self.securities = oracle.securities_history(self.kept["securities"])
 
     @staticmethod
@@ -77,6 +87,14 @@ class Day:
             if number == int(len(turns) * build_after):
                 desk.build()
         desk.build()
+
+
+def as_trade(order: Row) -> Row:
+    """A trade among the order messages: what its source calls the message is its id [23.1]."""
+    named = {**order.values, "trade_id": order["msg_id"]}
+    kept = ("trade_id", "instrument_id", "venue", "price", "quantity", "event_ts_ns", "side",
+            "sequence")  # fmt: skip
+    return replace(order, values={name: named[name] for name in kept})
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +132,7 @@ def notional(day: Day, trade: Row) -> Decimal:
 def test_the_days_hold_what_the_tests_below_speak_of(day: Day) -> None:
     events = day.events
     assert len(events) > 2_500
+    assert sum(trade.unit.startswith("kafka:orders/") for trade in events) == 100  # 2 %
     assert day.duplicates
     assert len(day.sent["trades"]) - len(day.kept["trades"]) > 50
     assert any(len(versions) > 1 for versions in day.securities.values())

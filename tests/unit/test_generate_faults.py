@@ -4,6 +4,7 @@ import json
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from hashlib import md5
 from typing import Any
 
 import polars as pl
@@ -27,17 +28,18 @@ EXPECTED = {
     "late": 120,
     "fat_finger": 40,
 }
+# verdict, reject code, what it is in silver, where a person finds it
 ROUTING = {
-    "negative_price": ("rejected", "PRICE_NOT_POSITIVE", "none"),
-    "zero_quantity": ("rejected", "QTY_NOT_POSITIVE", "none"),
-    "future_date": ("rejected", "FUTURE_TS", "none"),
-    "malformed_json": ("rejected", "PARSE_ERROR", "none"),
-    "missing_field": ("rejected", "SCHEMA_MISSING_FIELD", "none"),
-    "wrong_type": ("rejected", "SCHEMA_TYPE", "none"),
-    "unknown_instrument": ("ok", None, "kept"),
-    "duplicate": ("ok", None, "duplicate"),
-    "late": ("ok", None, "kept"),
-    "fat_finger": ("ok", None, "kept"),
+    "negative_price": ("rejected", "PRICE_NOT_POSITIVE", "none", "quarantine"),
+    "zero_quantity": ("rejected", "QTY_NOT_POSITIVE", "none", "quarantine"),
+    "future_date": ("rejected", "FUTURE_TS", "none", "quarantine"),
+    "malformed_json": ("rejected", "PARSE_ERROR", "none", "quarantine"),
+    "missing_field": ("rejected", "SCHEMA_MISSING_FIELD", "none", "quarantine"),
+    "wrong_type": ("rejected", "SCHEMA_TYPE", "none", "quarantine"),
+    "unknown_instrument": ("ok", None, "kept", "parked"),
+    "duplicate": ("ok", None, "duplicate", "duplicate"),
+    "late": ("ok", None, "kept", "late"),
+    "fat_finger": ("ok", None, "kept", "outlier"),
 }
 
 
@@ -109,7 +111,7 @@ def test_without_faults_every_message_is_sound_and_none_repeats() -> None:
 
 
 def test_each_kind_is_routed_as_the_specification_says() -> None:
-    routed = told().select("kind", "verdict", "code", "silver").unique()
+    routed = told().select("kind", "verdict", "code", "silver", "destination").unique()
     assert {row[0]: row[1:] for row in routed.iter_rows()} == ROUTING
 
 
@@ -218,27 +220,71 @@ def test_a_trade_id_occurs_once_unless_it_is_a_duplicate() -> None:
     assert all(trade_id.startswith("TRD_") for trade_id in readable)
 
 
-def test_a_fat_finger_is_ten_times_or_a_tenth_of_the_price_before_it() -> None:
-    wrong = {(day, place): "fat" for day, place, _, _ in messages("fat_finger")}
-    skipped = {(day, place) for day, place in told()["day", "message"].iter_rows()} - wrong.keys()
-    ratios = []
-    for day in PLAN.days:
-        last: dict[str, Decimal] = {}
-        for place, value in enumerate(made(day).values):
-            if (day, place) in skipped:
-                continue
-            row = read(value)
-            name, price = row["instrumentId"], row["price"]
-            if (day, place) not in wrong:
-                last[name] = price
-            elif name in last:
-                ratios.append(price / last[name])
-    assert len(ratios) >= 30
-    tenfold = [ratio for ratio in ratios if ratio > 1]
-    tenth = [ratio for ratio in ratios if ratio < 1]
-    assert tenfold and all(
-        ratio == pytest.approx(Decimal(10), rel=Decimal("0.1")) for ratio in tenfold
+def test_a_fat_finger_is_ten_times_or_a_tenth_of_what_was_meant() -> None:
+    ratios = [
+        read(value)["price"] / read(meant)["price"] for value, meant in with_original("fat_finger")
+    ]
+    assert ratios.count(Decimal(10)) == 20
+    assert [ratio for ratio in ratios if ratio != 10] == pytest.approx(
+        [Decimal("0.1")] * 20, rel=Decimal("1e-4")
     )
-    assert tenth and all(
-        ratio == pytest.approx(Decimal("0.1"), rel=Decimal("0.1")) for ratio in tenth
-    )
+
+
+def with_original(kind: str) -> list[tuple[bytes, bytes]]:
+    """The messages with that fault as sent, and as the truth table says they were meant."""
+    originals = told().filter(kind=kind)["original"]
+    return [(m[2], text.encode()) for m, text in zip(messages(kind), originals, strict=True)]
+
+
+def test_the_truth_table_holds_the_digest_of_each_message() -> None:
+    for kind in EXPECTED:
+        digests = told().filter(kind=kind)["digest"].to_list()
+        assert digests == [md5(value).hexdigest() for _, _, value, _ in messages(kind)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [
+        ("negative_price", {"price"}),
+        ("zero_quantity", {"quantity"}),
+        ("future_date", {"timestamp"}),
+        ("unknown_instrument", {"instrumentId"}),
+        ("fat_finger", {"price"}),
+        ("late", set()),
+        ("duplicate", set()),
+    ],
+)
+def test_a_fault_of_value_changes_one_field_of_a_sound_message(
+    kind: str, changed: set[str]
+) -> None:
+    for value, original in with_original(kind):
+        sent, meant = read(value), read(original)
+        assert {
+            key for key in sent.keys() | meant.keys() if sent.get(key) != meant.get(key)
+        } == changed
+        assert (
+            faults_found(meant, int(datetime.fromisoformat(meant["timestamp"]).timestamp() * 1000))
+            == set()
+        )
+
+
+def test_a_negative_price_is_the_price_with_its_sign_turned() -> None:
+    for value, original in with_original("negative_price"):
+        assert read(value)["price"] == -read(original)["price"]
+
+
+def test_a_text_fault_is_of_a_sound_message() -> None:
+    for kind in ("malformed_json", "missing_field", "wrong_type"):
+        for value, original in with_original(kind):
+            assert value != original
+            assert read(original).keys() >= REQUIRED
+
+
+@pytest.mark.parametrize(("trades", "quotes"), [(1, 2), (3, 2), (50, 7), (1_000, 100)])
+def test_small_markets_have_as_many_faults_as_their_share_says(trades: int, quotes: int) -> None:
+    plan = Plan(quotes=quotes, trades=trades, securities=100, fault_share=0.5)
+    values = [value for day in plan.days for value in stream(plan, "trades", day).values]
+    assert len(values) == trades
+    counted = dict(truth(plan).group_by("kind").len().iter_rows())
+    expected = {kind: round(trades * 0.5 * share / 1_000) for kind, share in EXPECTED.items()}
+    assert counted == {kind: count for kind, count in expected.items() if count}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from contracts import registry
@@ -254,6 +255,19 @@ def test_a_bid_stays_below_its_offer() -> None:
                     assert row[bid] < row[offer]
                     compared += 1
     assert compared > 30_000
+
+
+def test_where_rounding_would_close_a_spread_the_offer_stays_a_tick_above_the_bid() -> None:
+    low = next(number for number in range(1, 100) if level(PLAN, number) < 0.9)
+    bids = pl.Series("bid_price", range(1_750_000, 1_760_000, 100))
+    quotes = pl.DataFrame([bids, (bids + 100).alias("offer_price")]).with_columns(
+        instrument_id=pl.lit("AAPL"), event_us=session_us(PLAN.days[0])[0], recv_ms=0
+    )
+    bent = Cycle(PLAN, low).bend("quotes", quotes)
+    apart = bent["offer_price"] - bent["bid_price"]
+    # Below level 1 some neighbouring ticks fall on one: those are put apart again.
+    assert set(apart) == {100}
+    assert (bent["bid_price"] % 100 == 0).all()
 
 
 def test_an_order_book_keeps_its_shape() -> None:

@@ -286,6 +286,18 @@ def test_truth_names_a_destination_for_each_kind_and_the_bytes_that_were_sent() 
             assert row["digest"] == hashlib.md5(values[row["message"]]).hexdigest()
 
 
+def test_truth_counts_messages_through_the_whole_day_not_the_block() -> None:
+    plan = Plan(
+        seed=5, days=ALL.days[:1], quotes=5_000, trades=BLOCK_ROWS + 20_000, securities=200,
+        fault_share=0.002,
+    )  # fmt: skip
+    values = stream(plan, "trades", plan.days[0]).values
+    told = truth(plan)
+    assert told.filter(pl.col("message") >= BLOCK_ROWS).height > 10
+    for place, digest in told.select("message", "digest").iter_rows():
+        assert hashlib.md5(values[place]).hexdigest() == digest
+
+
 def test_truth_tells_what_each_faulty_message_said_before_and_the_fault_is_all_that_differs() -> (
     None
 ):

@@ -67,7 +67,7 @@ def days(
     return chosen or None
 
 
-def plan(preset: "Preset", market: Path | None, **fields: Any) -> "Plan":
+def plan(preset: "Preset | None", market: Path | None, **fields: Any) -> "Plan":
     """A preset's plan with the fields that are not None, and the market of a file."""
     from ingestion.generate.market import load_market
     from ingestion.generate.presets import make_plan

@@ -65,7 +65,10 @@ def generate(
         list[str] | None,
         typer.Option("--dataset", "-d", help="only this dataset; may be given several times"),
     ] = None,
-    preset: Annotated[Presets, typer.Option(help="sizes to start from")] = "demo",
+    preset: Annotated[
+        Presets | None,
+        typer.Option(help="sizes to start from; without one, the sizes given, or the demo's"),
+    ] = None,
     quotes: Annotated[int | None, _size("dealer quotes: 1200000, 1.2M, 10k")] = None,
     trades: Annotated[int | None, _size("trades")] = None,
     securities: Annotated[int | None, _size("messages of the security master")] = None,

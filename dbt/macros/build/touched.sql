@@ -10,8 +10,8 @@
     afterwards it is the rows of the parts in this model's scope.
 #}
 
-{# Is this model rebuilt whole? It is, if it does not exist, if its SQL or a macro changed, on
-   --full-refresh, and if a parent was rebuilt whole since the pin. #}
+{# Is this model rebuilt whole? It is, if it does not exist, if its SQL, that of a view it reads or
+   a macro changed, on --full-refresh, and if a parent was rebuilt whole since the pin. #}
 {% macro is_whole() %}
     {% if not execute or model.resource_type != 'model' or flags.WHICH not in ['build', 'run'] %}
         {% do return(true) %}
@@ -35,7 +35,20 @@
 
 {% macro model_checksum() %}
     {% set inputs = run_query("select inputs from build.info").columns[0].values()[0] %}
-    {% do return(local_md5(model.raw_code ~ inputs)) %}
+    {% do return(local_md5(code_of(model) ~ inputs)) %}
+{% endmacro %}
+
+
+{# The node's own SQL and that of the views it reads: a view keeps nothing that could have changed
+   by itself, so its readers change with it. #}
+{% macro code_of(node) %}
+    {% set code = [node.raw_code] %}
+    {% for id in node.depends_on.nodes | sort if id in graph.nodes %}
+        {% if graph.nodes[id].config.materialized == 'view' %}
+            {% do code.append(code_of(graph.nodes[id])) %}
+        {% endif %}
+    {% endfor %}
+    {% do return(code | join('\n')) %}
 {% endmacro %}
 
 

@@ -28,6 +28,7 @@ select
     price,
     size,
     level,
+    session_id,
     -- when
     event_ts_ns,
     event_ts,

@@ -17,6 +17,7 @@ with reported as (
         status,
         ref_trade_id,
         version,
+        session_id,
         event_ts_ns,
         event_date,
         recv_ts_ns,
@@ -46,6 +47,7 @@ passed as (
         'NEW' as status,
         null as ref_trade_id,
         null as version,
+        null as session_id,
         event_ts_ns,
         event_date,
         recv_ts_ns,
@@ -101,6 +103,7 @@ select
     coalesce(status, 'NEW') as status,
     ref_trade_id,
     version,
+    session_id,
     -- when
     event_ts_ns,
     event_ts,
