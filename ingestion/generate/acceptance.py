@@ -36,7 +36,7 @@ class Figure:
     @property
     def passed(self) -> bool:
         """Does the value lie in its bounds? NaN does not."""
-        return self.low <= self.value <= self.high
+        return bool(self.low <= self.value <= self.high)
 
 
 @dataclass(frozen=True)

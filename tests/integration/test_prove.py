@@ -48,7 +48,8 @@ def market(folder: Path, text: str) -> Path:
 
 def figures(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     assert done.stderr == ""
-    return {figure["name"]: figure for figure in json.loads(done.stdout)}
+    told = json.loads(done.stdout, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    return {figure["name"]: figure for figure in told}
 
 
 def test_a_market_that_passes_ends_with_0_and_tells_every_figure() -> None:
@@ -98,3 +99,24 @@ def test_a_market_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert f"{tmp_path / 'absent.yml'}" in done.stderr
     assert "No such file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [(("--quotes", "1", "--trades", "5"), ""), ((), "stocks: []\n")],
+    ids=["one quote", "no stocks"],
+)
+def test_what_cannot_be_measured_is_refused_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], text: str
+) -> None:
+    small = ("--days", "1", "--quotes", "1000", "--trades", "500")
+    done = acceptance(*small, *arguments, "--market", str(market(tmp_path, text)))
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip() == "error: acceptance: at least two stocks and some trades are needed"
+    )
+
+
+def test_figures_of_a_market_too_small_to_correlate_are_json_all_the_same() -> None:
+    done = acceptance("--days", "1", "--quotes", "1000", "--trades", "500", "--json")
+    assert len(figures(done)) == len(LEAST)

@@ -1,6 +1,7 @@
 """ticklake acceptance and routing: is the generated market good enough to test against?"""
 
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,24 +40,32 @@ def acceptance(
     from ingestion.generate.plan import Plan
     from ingestion.generate.presets import weekdays
 
-    plan = Plan(
-        seed=seed,
-        days=weekdays(start.date(), days),
-        quotes=quotes * days,
-        trades=trades * days,
-        securities=10_000 + 50 * days,
-        market=load_market(market) if market else Market(),
-    )
-    with console.progress("measuring", total=days) as bar:
-        figures = measure(plan, lambda day: bar.advance(1, f"measured {day}"))
+    chosen = load_market(market) if market else Market()
+    try:
+        plan = Plan(
+            seed=seed,
+            days=weekdays(start.date(), days),
+            quotes=quotes * days,
+            trades=trades * days,
+            securities=10_000 + 50 * days,
+            market=chosen,
+        )
+        with console.progress("measuring", total=days) as bar:
+            figures = measure(plan, lambda day: bar.advance(1, f"measured {day}"))
+    except ValueError as error:
+        raise console.stop(str(error), 2) from None
     if json:
-        console.as_json([{**vars(figure), "passed": figure.passed} for figure in figures])
+        facts = [
+            {**vars(f), "value": _finite(f.value), "high": _finite(f.high), "passed": f.passed}
+            for f in figures
+        ]
+        console.as_json(facts)
     else:
         console.table(
             f"Acceptance of {quotes * days:,} quotes and {trades * days:,} trades, seed {seed}",
             ["figure", "measured", "at least", "at most", "passed"],
             [
-                (f.name, round(f.value, 4), round(f.low, 4), _bound(f.high), f.passed)
+                (f.name, round(f.value, 4), round(f.low, 4), _finite(f.high), f.passed)
                 for f in figures
             ],
         )
@@ -95,5 +104,6 @@ def show_routes(routes: "list[Route]") -> None:
     )
 
 
-def _bound(value: float) -> float | None:
-    return None if value == float("inf") else value
+def _finite(value: float) -> float | None:
+    """JSON knows neither infinity nor NaN."""
+    return value if isfinite(value) else None
