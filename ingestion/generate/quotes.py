@@ -2,7 +2,7 @@
 
 When the mid has moved enough, all dealers of an instrument follow within some milliseconds; in
 between single dealers refresh, in clusters, around the mid they already stand at. So quotes differ
-by skew and spread, and hardly ever cross. In bonds one dealer sleeps and follows every 10 minutes.
+by skew and spread, and hardly ever cross. In bonds one dealer sleeps (sleepy.py).
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,12 @@ import numpy as np
 import polars as pl
 
 from ingestion.generate import clock
-from ingestion.generate.clock import SECOND_US, Bools, Ints
+from ingestion.generate.clock import SECOND_US, Bools, Floats, Ints
 from ingestion.generate.encode import PRICE_SCALE, Form
 from ingestion.generate.flow import hawkes
 from ingestion.generate.plan import BLOCK_ROWS, Plan, session_us
 from ingestion.generate.prices import Paths, paths
+from ingestion.generate.sleepy import NAP_SECONDS, wakes
 from ingestion.generate.universe import UNIT, Universe, universe
 
 FORM = Form(
@@ -30,7 +31,6 @@ LEAST_BOND_DEALERS = 8
 QUOTES_PER_DEALER = 8  # an instrument with few quotes has few dealers
 STEP_SHARE = 0.85  # of the quotes, sent because the mid moved
 FOLLOWS_WITHIN_US = (1_000, 50_000)
-SLEEPY_US = 600 * SECOND_US
 SLEEPY_DEALERS_FROM = 4
 SPREAD_SIGMA = 0.35
 MAX_SKEW = 0.2  # of the half spread, so that dealers rarely cross each other
@@ -118,25 +118,23 @@ def _timing(
     expected = np.maximum((count * known.weights).astype(np.int64), 1)
     dealers = _dealers(plan, rng, known, expected)
     sleepy = (np.arange(len(dealers)) >= known.stocks) & (dealers >= SLEEPY_DEALERS_FROM)
-    naps = np.arange(SLEEPY_US, closed - opened - LAST_US, SLEEPY_US)
-    sleepy &= expected > 4 * len(naps)
+    sleepy &= expected > 4 * (closed - opened) // (NAP_SECONDS * SECOND_US)
+    nap, wake_us = wakes(path, sleepy, _reach(known), closed - LAST_US)
     awake = dealers - sleepy
-    room = expected - dealers - sleepy * len(naps)
+    room = expected - dealers - np.bincount(nap, minlength=len(dealers))
     steps = np.maximum((room * STEP_SHARE).astype(np.int64) // awake, 0)
 
     opening = _rounds(dealers)
-    nap = np.repeat(np.flatnonzero(sleepy), len(naps))
     step_of, step_us = _step_times(rng, path, steps, opened, closed)
     each = np.repeat(np.arange(len(step_of)), awake[step_of])
     fixed = len(opening[0]) + len(nap) + len(each)
     extra = max(0, count - fixed)
     again, again_us = hawkes(plan, rng, known, extra, opened + 2 * SECOND_US, closed - LAST_US)
     moved_us = _latest_step(again, again_us, step_of, step_us, opened)
-    sleeps = np.tile(opened + naps, int(sleepy.sum()))
     opened_us = opened + rng.integers(0, SECOND_US, len(opening[0]))
     parts = (
         (*opening, opened_us, opened, False),
-        (nap, dealers[nap] - 1, sleeps, sleeps, False),
+        (nap, dealers[nap] - 1, wake_us, wake_us, False),
         (
             step_of[each],
             _places_within(each),
@@ -155,6 +153,16 @@ def _timing(
     dealer = _identities(plan, rng, len(dealers))[active, place]
     asleep = sleepy[active] & (place == dealers[active] - 1)
     return _Timing(active, dealer, event_us[order], seen_us[order], asleep, same_mid[order])
+
+
+def _reach(known: Universe) -> Floats:
+    """How far each mid can move, as log return, before quotes around it cross the widest old one.
+
+    Both stand at least (1 - MAX_SKEW) of half their spread away from the mid they look at.
+    """
+    low, high = known.column("spread_low"), known.column("spread_high")
+    reach: Floats = (1 - MAX_SKEW) * (low + high) / 2e4
+    return reach
 
 
 def _dealers(plan: Plan, rng: np.random.Generator, known: Universe, expected: Ints) -> Ints:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lake.settings import Settings, load_settings
+from tests.faults.messages import TOPICS
 from ticklake.services import broker
 from ticklake.services.airflow_env import environment, log_in, port
 from ticklake.services.processes import ServiceError
@@ -136,11 +137,9 @@ def test_the_broker_answers_with_four_partitions_of_each_topic(tmp_path: Path) -
         topics = AdminClient({"bootstrap.servers": address}).list_topics(timeout=5).topics
     finally:
         broker.stop(settings)
-    assert {name: len(topic.partitions) for name, topic in topics.items()} == {
-        "market.quotes.v1": 4,
-        "market.trades.v1": 4,
-        "reference.securities.v1": 4,
-    }
+    assert {name: len(topic.partitions) for name, topic in topics.items()} == dict.fromkeys(
+        TOPICS.values(), 4
+    )
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
