@@ -95,6 +95,8 @@ def make_plan(preset: Preset | None, **asked: Any) -> Plan:
     plan = Plan(**{"days": (FIRST_DAY,), "fault_share": 0.0, **sizes, **given})
     if all_bonds(plan) > MAX_BONDS:
         raise ValueError(f"plan: {MAX_BONDS} bonds have a CUSIP; ask for fewer securities")
+    if plan.scenario == "arbitrage" and not plan.market_data:
+        raise ValueError("scenario arbitrage shows in market data alone: add --market-data 40k")
     if plan.scenario:
         from ingestion.generate.trades import trade_day
 

@@ -71,6 +71,12 @@ def test_more_bonds_than_there_are_identifiers_for_are_refused_before_any_is_mad
         make_plan("small", securities=30_000_000)
 
 
+def test_an_arbitrage_that_no_data_would_show_is_refused() -> None:
+    with pytest.raises(ValueError, match="add --market-data"):
+        make_plan(None, scenario="arbitrage", quotes=10_000, trades=5_000)
+    assert make_plan("small", scenario="arbitrage").market_data == 10_000
+
+
 def test_a_scenario_without_the_trades_it_takes_is_refused_before_any_message_is_made() -> None:
     with pytest.raises(ValueError, match="scenario risk"):
         make_plan("small", scenario="risk", trades=10, quotes=100)

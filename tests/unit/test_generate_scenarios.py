@@ -120,6 +120,16 @@ def test_only_traders_change_where_one_accumulates() -> None:
     assert_frame_equal(again.drop("trader"), trades.drop("trader"))
 
 
+@pytest.mark.parametrize("scenario", [None, "volatility", "arbitrage", "risk"])
+def test_trades_are_numbered_in_the_order_they_happened(scenario: str | None) -> None:
+    plan = plan_of(scenario, 4)
+    for day in plan.days:
+        trades = trade_day(plan, day)
+        numbers = trades["trade_id"].str.slice(len("TRD_YYYYMMDD_")).cast(pl.Int64)
+        assert numbers.to_list() == list(range(1, len(trades) + 1))
+        assert trades["event_us"].is_sorted()
+
+
 def test_arbitrage_episodes_lie_in_the_session_and_apart_from_each_other() -> None:
     plan = plan_of("arbitrage", 1)
     for day in plan.days:
