@@ -120,13 +120,14 @@ def drained(broker: Broker, enough: int | None = None) -> Messages:
     ]
     consumer.assign(places)
     found: Messages = {dataset: [] for dataset in TOPICS}
-    left = len(places)
-    while left and (enough is None or sum(map(len, found.values())) < enough):
+    # A partition whose end was reached may grow and end again: one end is enough.
+    unread = {(place.topic, place.partition) for place in places}
+    while unread and (enough is None or sum(map(len, found.values())) < enough):
         for message in consumer.consume(5_000, 1.0):
             error = message.error()
             if error is not None:
                 assert error.code() == KafkaError._PARTITION_EOF
-                left -= 1
+                unread.discard((message.topic(), message.partition()))
                 continue
             found[names[message.topic()]].append(
                 (message.key(), message.value(), message.timestamp()[1])
