@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Bounds = tuple[float, float]
 Positive = Annotated[float, Field(gt=0)]
+# What is sent in units of 0.0001; anything finer would be lost.
+Exact = Annotated[float, Field(ge=0.0001, multiple_of=0.0001)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -41,9 +43,9 @@ class Future(_Part):
     symbol: str
     name: str
     price: Positive
-    tick: Positive
+    tick: Exact
     volatility: Positive
-    multiplier: Positive
+    multiplier: Exact
     venue: str = "NYMEX"
 
 
