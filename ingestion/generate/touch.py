@@ -134,7 +134,8 @@ def _best_bids(plan: Plan, day: date) -> Ints:
 
 def tick_units(tick: float) -> int:
     """A tick in USD as units of 0.0001; the market's settings take no finer one."""
-    return round(tick * UNIT)
+    units: int = round(tick * UNIT)
+    return units
 
 
 def _shocks(plan: Plan, rng: np.random.Generator, steps: int) -> Floats:
