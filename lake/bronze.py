@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,14 +92,23 @@ class BronzeWriter:
         return self.table.transaction_version(unit) or 0
 
     def commit(
-        self, good: pl.DataFrame, rejected: pl.DataFrame, spans: Sequence[Span], source: str
+        self,
+        good: pl.DataFrame,
+        rejected: pl.DataFrame,
+        spans: Sequence[Span],
+        source: str,
+        fence: Mapping[str, int] | None = None,
     ) -> Commit:
         """Land one batch. Both frames carry the landing columns but batch, ingest_ts, version.
+
+        A batch moves the positions of its units, and a second writer of one of them is refused.
+        A batch that takes rows here and there, such as a replay, gives a `fence` instead: one
+        application transaction (id -> number) that only one writer can move.
 
         Raises PositionTaken when a span does not start at the table's position, or when another
         writer commits the same unit at the same moment.
         """
-        for span in spans:
+        for span in spans if fence is None else ():
             stands = self.next_position(span.unit)
             if span.first != stands:
                 raise PositionTaken(
@@ -116,7 +125,7 @@ class BronzeWriter:
                 self.table,
                 self.root,
                 files,
-                transactions={span.unit: span.next for span in spans},
+                transactions=fence or {span.unit: span.next for span in spans},
                 metadata={METADATA_KEY: json.dumps(summary)},
                 fault="bronze",
             )

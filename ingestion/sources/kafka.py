@@ -11,7 +11,6 @@ from functools import partial
 
 import polars as pl
 from confluent_kafka import (
-    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
     KafkaException,
@@ -24,6 +23,7 @@ from ingestion.batch import Batch
 from ingestion.decode import decode_json
 from ingestion.kafka_client import BrokerUnreachable, Known, Partition, Topics, client_config
 from ingestion.sources.base import Positions
+from ingestion.sources.kafka_records import provenance_of, values_of
 from ingestion.sources.kafka_watch import PositionAhead, Watch, listed, not_in_topic
 from lake.bronze import Span
 from lake.settings import Settings
@@ -31,13 +31,6 @@ from lake.settings import Settings
 POLL_RECORDS = 5_000  # librdkafka hands over fewer per call more cheaply than very many
 POLL_SECONDS = 0.05
 CLOSE_SECONDS = 3.0
-
-_PROVENANCE = {
-    "recv_ts_ns": pl.Int64,
-    "unit": pl.String,
-    "position": pl.Int64,
-    "delivery_unit": pl.String,
-}
 
 
 class ClusterChanged(RuntimeError):
@@ -174,18 +167,9 @@ class KafkaSource:
             yield self._batch(topic, found.pop(topic))
 
     def _batch(self, topic: str, messages: list[Message]) -> Batch:
-        numbers = sorted({number for name, number in self.position if name == topic})
-        unit = pl.Series("unit", [self._unit.get((topic, n)) for n in range(numbers[-1] + 1)])
-        records = [message.value() or b"" for message in messages]
-        provenance = pl.DataFrame(
-            {
-                "recv_ts_ns": [_received(message) for message in messages],
-                "unit": unit.gather([message.partition() for message in messages]),
-                "position": [message.offset() for message in messages],
-                "delivery_unit": [_delivery_unit(message) for message in messages],
-            },
-            schema=_PROVENANCE,
-        )
+        units = {n: unit for (name, n), unit in self._unit.items() if name == topic}
+        records = values_of(messages)
+        provenance = provenance_of(messages, units)
         return Batch(
             contract=self.contract,
             source=topic,
@@ -238,19 +222,3 @@ def _sorted_out(answers: list[Message]) -> tuple[list[Message], set[Partition]]:
         elif error.fatal() or not error.retriable():
             raise KafkaException(error)
     return records, ends
-
-
-def _received(message: Message) -> int | None:
-    kind, milliseconds = message.timestamp()
-    return None if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds * 1_000_000
-
-
-def _delivery_unit(message: Message) -> str | None:
-    """The producer's batch_id header: within it equal records are different events."""
-    headers = message.headers()
-    if not headers:
-        return None
-    for name, value in headers:
-        if name == "batch_id":
-            return str(value, "utf-8", "replace")
-    return None
