@@ -13,6 +13,7 @@ from contracts.codes import RejectCode
 from contracts.derive.wire import decoder
 from ingestion.batch import Decoded, rejects
 from ingestion.columns import Converted, epoch_to_ns, to_decimal, to_ns, to_text
+from ingestion.template import decode_alike
 
 Reject = tuple[int, str, str]
 
@@ -21,18 +22,31 @@ def decode_json(contract: Contract, records: Sequence[bytes], max_bytes: int) ->
     """Decode JSON records one by one into the contract's columns.
 
     A record longer than `max_bytes`, not UTF-8, not JSON, with a repeated or unknown key, or with
-    a value of the wrong type is a reject; all others are rows.
+    a value of the wrong type is a reject; all others are rows, in the order of their places.
     """
-    places, structs, refused = _parse(contract, records, max_bytes)
+    alike, others = decode_alike(contract, records, max_bytes)
+    if not others:
+        return Decoded(alike, rejects([]))
+    single = decode_singly(contract, records, others, max_bytes)
+    if alike.is_empty() or single.frame.is_empty():
+        return Decoded(single.frame if alike.is_empty() else alike, single.rejects)
+    return Decoded(pl.concat([alike, single.frame]).sort("i"), single.rejects)
+
+
+def decode_singly(
+    contract: Contract, records: Sequence[bytes], places: Sequence[int], max_bytes: int
+) -> Decoded:
+    """Decode the records at the places, each parsed for itself."""
+    found, structs, refused = _parse(contract, records, places, max_bytes)
     series: dict[str, pl.Series] = {}
     bad: dict[int, Reject] = {}
     for column in contract.columns:
         converted = _convert(contract, column, list(map(attrgetter(column.name), structs)))
         series[column.name] = converted.values
         for row, code, why in converted.refused:
-            place = places[row]
+            place = found[row]
             bad.setdefault(place, (place, code.value, f"{column.wire}: {why}"))
-    frame = pl.DataFrame(series).with_columns(i=pl.Series(places, dtype=pl.UInt32))
+    frame = pl.DataFrame(series).with_columns(i=pl.Series(found, dtype=pl.UInt32))
     for place in _repeated_keys(contract, records, structs, frame):
         bad.setdefault(place, (place, RejectCode.PARSE_ERROR.value, "a key is repeated"))
     if bad:
@@ -41,13 +55,14 @@ def decode_json(contract: Contract, records: Sequence[bytes], max_bytes: int) ->
 
 
 def _parse(
-    contract: Contract, records: Sequence[bytes], max_bytes: int
+    contract: Contract, records: Sequence[bytes], places: Sequence[int], max_bytes: int
 ) -> tuple[list[int], list[Any], list[Reject]]:
     decode = decoder(contract.dataset).decode
-    places: list[int] = []
+    found: list[int] = []
     structs: list[Any] = []
     refused: list[Reject] = []
-    for place, record in enumerate(records):
+    for place in places:
+        record = records[place]
         try:
             if len(record) > max_bytes:
                 raise msgspec.DecodeError(f"{len(record)} bytes; the limit is {max_bytes}")
@@ -56,9 +71,9 @@ def _parse(
             code, why = _diagnose(record, error)
             refused.append((place, code.value, why))
         else:
-            places.append(place)
+            found.append(place)
             structs.append(struct)
-    return places, structs, refused
+    return found, structs, refused
 
 
 def _diagnose(record: bytes, error: Exception) -> tuple[RejectCode, str]:

@@ -104,7 +104,7 @@ def land_batch(writer: BronzeWriter, batch: Batch) -> Commit:
     """Decode, check and commit one batch. Every record ends up in exactly one row of bronze."""
     contract = batch.contract
     decoded = batch.decode()
-    stamped = decoded.frame.with_columns(batch.provenance["recv_ts_ns"].gather(decoded.frame["i"]))
+    stamped = decoded.frame.with_columns(_of(batch, decoded.frame)["recv_ts_ns"])
     if contract.time_from_receipt:
         stamped = stamped.with_columns(pl.col("event_ts_ns").fill_null(pl.col("recv_ts_ns")))
     fault_point("land.decoded")
@@ -120,8 +120,15 @@ def land_batch(writer: BronzeWriter, batch: Batch) -> Commit:
     return writer.commit(good, rejected, batch.spans, batch.source)
 
 
+def _of(batch: Batch, frame: pl.DataFrame) -> pl.DataFrame:
+    """The provenance of the frame's rows."""
+    if frame.height == batch.size and frame["i"].is_sorted():
+        return batch.provenance  # all of them: nothing to gather
+    return batch.provenance[frame["i"]]
+
+
 def _with_origin(frame: pl.DataFrame, batch: Batch) -> pl.DataFrame:
-    origin = batch.provenance[frame["i"]]
+    origin = _of(batch, frame)
     columns = [c for c in origin.get_columns() if c.name not in frame.columns]
     return frame.with_columns(*columns, pl.lit(batch.source).alias("source"))
 

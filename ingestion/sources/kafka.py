@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 
-import polars as pl
 from confluent_kafka import (
     Consumer,
     KafkaError,
@@ -23,12 +22,12 @@ from ingestion.batch import Batch
 from ingestion.decode import decode_json
 from ingestion.kafka_client import BrokerUnreachable, Known, Partition, Topics, client_config
 from ingestion.sources.base import Positions
-from ingestion.sources.kafka_records import provenance_of, values_of
+from ingestion.sources.kafka_records import Pending, Read
 from ingestion.sources.kafka_watch import PositionAhead, Watch, listed, not_in_topic
 from lake.bronze import Span
 from lake.settings import Settings
 
-POLL_RECORDS = 5_000  # librdkafka hands over fewer per call more cheaply than very many
+POLL_RECORDS = 500  # what the processor's cache holds: thousands cost twice as much each
 POLL_SECONDS = 0.05
 CLOSE_SECONDS = 3.0
 
@@ -73,7 +72,8 @@ class KafkaSource:
         With `follow` it never ends and never waits: it yields None when a poll brought less than
         it could, and whoever asks sets the pace.
         """
-        pending: list[Message] = []
+        pending: defaultdict[str, Pending] = defaultdict(Pending)
+        count = 0
         first_at = 0.0
         while True:
             self._take_up_new(positions)
@@ -82,20 +82,21 @@ class KafkaSource:
                     return
                 yield None
                 continue
-            asked = min(POLL_RECORDS, self.settings.batch_rows - len(pending))
+            asked = min(POLL_RECORDS, self.settings.batch_rows - count)
             answers = self._consumer.consume(asked, 0 if self.follow else POLL_SECONDS)
             records, ends = _sorted_out(answers)
             self._watch.hear(bool(answers), ends)
             self._watch.refuse_if_ahead(self.position)
-            if records and not pending:
+            if records and not count:
                 first_at = time.monotonic()
-            pending += records
+            count += self._take(records, pending)
             drained = not self.follow and not self._watch.open
-            full = len(pending) >= self.settings.batch_rows
-            waited = bool(pending) and time.monotonic() - first_at >= self.settings.batch_seconds
-            if pending and (full or waited or drained):
-                yield from self._batches_of(pending)
-                pending = []
+            full = count >= self.settings.batch_rows
+            waited = count > 0 and time.monotonic() - first_at >= self.settings.batch_seconds
+            if count and (full or waited or drained):
+                for topic in sorted(pending):  # a feed with ids of its own: no batch has two
+                    yield self._batch(topic, pending.pop(topic))
+                count = 0
                 self._watch.start_listening()
             elif len(answers) < asked:
                 yield None
@@ -154,40 +155,36 @@ class KafkaSource:
             "what was committed stays, land again to go on"
         )
 
-    def _batches_of(self, messages: list[Message]) -> Iterator[Batch]:
-        """Two topics are two feeds with ids of their own: no batch has records of both."""
+    def _take(self, messages: list[Message], pending: dict[str, Pending]) -> int:
+        """Put messages to those of their topic that wait already; returns how many there were."""
         topics = {topic for topic, _ in self.position}
         if len(topics) == 1:
-            yield self._batch(topics.pop(), messages)
-            return
-        found: defaultdict[str, list[Message]] = defaultdict(list)
-        for message in messages:
-            found[message.topic()].append(message)
-        for topic in sorted(found):
-            yield self._batch(topic, found.pop(topic))
+            if messages:
+                pending[topics.pop()].add(messages)
+            return len(messages)
+        for topic in topics:
+            mine = [message for message in messages if message.topic() == topic]
+            if mine:
+                pending[topic].add(mine)
+        return len(messages)
 
-    def _batch(self, topic: str, messages: list[Message]) -> Batch:
+    def _batch(self, topic: str, pending: Pending) -> Batch:
         units = {n: unit for (name, n), unit in self._unit.items() if name == topic}
-        records = values_of(messages)
-        provenance = provenance_of(messages, units)
+        records = pending.records()
         return Batch(
             contract=self.contract,
             source=topic,
-            provenance=provenance,
-            spans=self._spans(provenance),
+            provenance=pending.provenance(units),
+            spans=[self._span(topic, read) for read in pending.read()],
             raw=lambda places: [records[place] for place in places],
             decode=partial(decode_json, self.contract, records, self.settings.max_record_bytes),
         )
 
-    def _spans(self, provenance: pl.DataFrame) -> list[Span]:
-        """What the batch consumes of each partition; the next one starts behind it."""
-        read = provenance.group_by("unit").agg(pl.col("position").max(), rows=pl.len())
-        spans = []
-        for unit, last, rows in sorted(read.iter_rows()):
-            partition = self._partition[unit]
-            spans.append(Span(unit, self.position[partition], last + 1, rows))
-            self.position[partition] = last + 1
-        return spans
+    def _span(self, topic: str, read: Read) -> Span:
+        """What a batch consumes of a partition; the next one starts behind it."""
+        partition = (topic, read.number)
+        first, self.position[partition] = self.position[partition], read.last + 1
+        return Span(self._unit[partition], first, read.last + 1, read.records)
 
 
 def _consumer_config(settings: Settings, contract: Contract) -> dict[str, str | int | float | bool]:
