@@ -2,9 +2,9 @@
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,14 @@ from lake.durable import fault_point
 from lake.layout import Layout
 
 NS_PER_HOUR = 3_600_000_000_000
+NS_PER_DAY = 24 * NS_PER_HOUR
 METADATA_KEY = "ticklake"
 
-# Long runs of equal or rising values: delta encoding and dictionaries do better than plain.
-_DICTIONARY = ["source", "unit", "delivery_unit", "batch", "reject_code", "instrument_id",
-               "venue", "side", "dealer_id", "trader_id", "conditions", "status", "quote_type",
-               "action", "market_segment", "currency", "msg_type", "order_type", "platform",
-               "interval", "rule", "severity", "buy_venue", "sell_venue", "session_id"]  # fmt: skip
+# Rising or close to the one before: differences take less than values.
 _DELTA = ("position", "recv_ts_ns", "event_ts_ns", "sequence")
+# What readers look for; of other columns nobody asks for the range in a file.
+_STATISTICS = ("instrument_id", "event_ts_ns", "unit", "position", "batch", "ingest_ts")
+_SAMPLE_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -154,30 +154,21 @@ class BronzeWriter:
                 verdict["event_date"] = None
             parts.append((verdict, rejected))
         if good.height and self.contract.partition_by_date:
-            dated = good.with_columns(
-                event_date=pl.from_epoch("event_ts_ns", time_unit="ns").dt.date()
-            )
-            for (day,), rows in dated.group_by(["event_date"], maintain_order=True):
-                parts.append(({"verdict": OK, "event_date": str(day)}, rows))
+            for day, rows in _by_date(good):
+                parts.append(({"verdict": OK, "event_date": day}, rows))
         elif good.height:
             parts.append(({"verdict": OK}, good))
-        stamps = {
-            "batch": pl.lit(batch),
-            "ingest_ts": pl.lit(now).cast(pl.Datetime("us", "UTC")),
-            "contract_version": pl.lit(self.contract.version, pl.Int32),
-        }
-        return [self._write(partition, rows.with_columns(**stamps)) for partition, rows in parts]
+        stamps = {"batch": batch, "ingest_ts": now, "contract_version": self.contract.version}
+        return [self._write(partition, rows, stamps) for partition, rows in parts]
 
-    def _write(self, partition: dict[str, str | None], rows: pl.DataFrame) -> delta.DataFile:
-        absent = [
-            pl.lit(None).alias(name) for name in self._file_schema.names if name not in rows.columns
-        ]
-        table = rows.with_columns(absent).select(self._file_schema.names).to_arrow()
+    def _write(
+        self, partition: dict[str, str | None], rows: pl.DataFrame, stamps: Mapping[str, Any]
+    ) -> delta.DataFile:
         folder = self.root / delta.partition_folder(partition)
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{rows['batch'][0]}.zstd.parquet"
-        _write_parquet(table.cast(self._file_schema), folder / name)
-        event, ingest = rows.get_column("event_ts_ns", default=None), rows["ingest_ts"][0]
+        name = f"{stamps['batch']}.zstd.parquet"
+        _write_parquet(_table(rows, stamps, self._file_schema), folder / name)
+        event, ingest = rows.get_column("event_ts_ns", default=None), stamps["ingest_ts"]
         minimum: dict[str, object] = {"ingest_ts": _delta_time(ingest)}
         maximum = dict(minimum)
         if event is not None and event.null_count() < rows.height:
@@ -192,16 +183,72 @@ class BronzeWriter:
         )
 
 
+def _by_date(good: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The rows of each UTC day of event time, in their order."""
+    days = good["event_ts_ns"] // NS_PER_DAY
+    if days.min() == days.max():
+        yield _date(days[0]), good
+        return
+    for (day,), rows in good.group_by(days.alias("_day"), maintain_order=True):
+        yield _date(day), rows
+
+
+def _date(days_since_epoch: Any) -> str:
+    return str(date(1970, 1, 1) + timedelta(days=int(days_since_epoch)))
+
+
+def _table(rows: pl.DataFrame, stamps: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    """The rows and their stamps in the columns of a bronze file."""
+    columns = []
+    for field in schema:
+        if field.name in stamps:
+            columns.append(_repeated(pa.scalar(stamps[field.name], field.type), rows.height))
+        elif field.name in rows.columns:
+            columns.append(_column(rows[field.name], field.type))
+        else:
+            columns.append(pa.nulls(rows.height, field.type))
+    return pa.table(columns, names=schema.names)
+
+
+def _column(values: pl.Series, dtype: pa.DataType) -> pa.Array:
+    if values.dtype != pl.String:
+        return values.to_arrow().cast(dtype)
+    first, last = values[0], values[-1]
+    if first is not None and first == last and (values == first).all(ignore_nulls=False):
+        return _repeated(pa.scalar(first, dtype), len(values))
+    return values.to_arrow(compat_level=pl.CompatLevel.newest())  # views: written without a copy
+
+
+def _repeated(value: pa.Scalar, times: int) -> pa.Array:
+    """One value in every row. A text is a dictionary already, so that no row of it is looked at."""
+    if not pa.types.is_string(value.type):
+        return pa.repeat(value, times)
+    every = pa.Array.from_buffers(pa.int32(), times, [None, pa.py_buffer(bytes(4 * times))])
+    return pa.DictionaryArray.from_arrays(every, pa.array([value.as_py()], value.type))
+
+
 def _write_parquet(table: pa.Table, path: Path) -> None:
-    names = set(table.schema.names)
+    names = set(table.column_names)
     pq.write_table(
         table,
         path,
         compression="zstd",
         compression_level=3,
-        use_dictionary=[name for name in _DICTIONARY if name in names],
+        use_dictionary=[name for name in table.column_names if _repeats(table[name])],
         column_encoding={name: "DELTA_BINARY_PACKED" for name in _DELTA if name in names},
+        write_statistics=[name for name in _STATISTICS if name in names],
+        store_schema=False,  # it would call a repeated text a dictionary
     )
+
+
+def _repeats(column: pa.ChunkedArray) -> bool:
+    """Is it a text with few values, as far as its first rows tell?"""
+    if pa.types.is_dictionary(column.type):
+        return True
+    if not (pa.types.is_string(column.type) or pa.types.is_string_view(column.type)):
+        return False
+    sample = column.slice(0, _SAMPLE_ROWS)
+    return len(sample.cast(pa.string()).unique()) * 2 <= len(sample)
 
 
 def _summary(
@@ -219,10 +266,7 @@ def _summary(
         if good.height
         else iter(())
     )
-    counts = pl.concat([good.select("unit"), rejected.select("unit")])["unit"].value_counts()
-    landed = dict(counts.iter_rows())
-    bad = rejected["unit"].value_counts()
-    bad_by_unit = dict(bad.iter_rows())
+    ok, bad = _counts(good["unit"]), _counts(rejected["unit"])
     return {
         "batch": batch,
         "source": source,
@@ -234,15 +278,19 @@ def _summary(
                 "first": span.first,
                 "next": span.next,
                 "consumed": span.rows,
-                "ok": landed.get(span.unit, 0) - bad_by_unit.get(span.unit, 0),
-                "rejected": bad_by_unit.get(span.unit, 0),
+                "ok": ok.get(span.unit, 0),
+                "rejected": bad.get(span.unit, 0),
             }
             for span in spans
         ],
-        "rejected_by_code": dict(rejected["reject_code"].value_counts(sort=True).iter_rows()),
+        "rejected_by_code": _counts(rejected["reject_code"]),
         "totals": {name: str(good[name].sum()) for name in contract.control_totals},
         "hours": {_hour(hour): rows for hour, rows in hours},
     }
+
+
+def _counts(values: pl.Series) -> dict[str, int]:
+    return dict(values.value_counts(sort=True).iter_rows())
 
 
 def _hour(hours_since_epoch: int) -> str:
