@@ -6,12 +6,13 @@ what was not committed; what was committed is never read again.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import polars as pl
 import structlog
@@ -83,21 +84,67 @@ def land(source: Source, writer: BronzeWriter, progress: Progress | None = None)
 
 def _steps(
     source: Source, writer: BronzeWriter, landing: Landing, progress: Progress | None
-) -> Iterator[bool]:
-    """Land batch by batch; gives way after each, and whenever the source has nothing.
+) -> Generator[bool, None, None]:
+    """Land batch by batch, each while the next is read; gives way whenever the source has nothing.
 
-    Yields whether a batch landed.
+    Yields whether a batch came. Batches are committed one after the other, in their order, and
+    acknowledged when they are durable.
     """
-    for batch in source.batches(writer.next_position):
-        if batch is not None:
-            fault_point("land.consumed")
-            commit = land_batch(writer, batch)
+
+    def settle() -> None:
+        for batch, commit in aside.landed():
             source.acknowledge(batch)
             fault_point("land.acknowledged")
             landing.add(commit)
             if progress:
                 progress(commit)
-        yield batch is not None
+
+    def position(unit: str) -> int:
+        settle()  # what is under way may move it
+        return writer.next_position(unit)
+
+    with _Aside(writer) as aside:
+        try:
+            for batch in source.batches(position):
+                if batch is not None:
+                    fault_point("land.consumed")
+                    settle()
+                    aside.land(batch)
+                elif aside.is_done():
+                    settle()
+                yield batch is not None
+        finally:
+            settle()
+
+
+class _Aside:
+    """One batch that is landed in a thread of its own."""
+
+    def __init__(self, writer: BronzeWriter) -> None:
+        self._writer = writer
+        self._pool = ThreadPoolExecutor(1, f"land-{writer.contract.dataset}")
+        self._under_way: tuple[Batch, Future[Commit]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def land(self, batch: Batch) -> None:
+        """Begin to land a batch; none may be under way."""
+        assert self._under_way is None
+        self._under_way = (batch, self._pool.submit(land_batch, self._writer, batch))
+
+    def is_done(self) -> bool:
+        """Has the batch that was under way landed, or failed?"""
+        return self._under_way is not None and self._under_way[1].done()
+
+    def landed(self) -> Iterator[tuple[Batch, Commit]]:
+        """Wait for the batch under way, if there is one. Raises what landing it raised."""
+        if self._under_way is not None:
+            (batch, commit), self._under_way = self._under_way, None
+            yield batch, commit.result()
 
 
 def land_batch(writer: BronzeWriter, batch: Batch) -> Commit:
@@ -191,7 +238,9 @@ def _follow(
             source = KafkaSource(contract, settings, follow=True, topics=topics)
             stack.enter_context(closing(source))
             writer = BronzeWriter(contract, layout(settings))
-            turns.append(_steps(source, writer, landing, progress))
+            turn = _steps(source, writer, landing, progress)
+            stack.callback(turn.close)  # before its source: it may still acknowledge
+            turns.append(turn)
         try:
             while True:
                 landed = [next(turn) for turn in turns]
