@@ -30,7 +30,7 @@ def decode_json(contract: Contract, records: Sequence[bytes], max_bytes: int) ->
     single = decode_singly(contract, records, others, max_bytes)
     if alike.is_empty() or single.frame.is_empty():
         return Decoded(single.frame if alike.is_empty() else alike, single.rejects)
-    return Decoded(pl.concat([alike, single.frame]).sort("i"), single.rejects)
+    return Decoded(alike.merge_sorted(single.frame, "i"), single.rejects)
 
 
 def decode_singly(

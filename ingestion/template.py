@@ -20,7 +20,8 @@ from ingestion import iso_time
 from ingestion.columns import epoch_to_ns
 from ingestion.laid_out import MAX_BYTES, Ints, LaidOut, Mask
 
-FEWEST = 64  # below this many records, laying them out and learning does not pay
+FEWEST = 64  # below this many records, learning does not pay
+PART = 16_384  # records whose vectors stay in the processor's cache
 ATTEMPTS = 8
 
 _MEMBER = re.compile(
@@ -60,15 +61,23 @@ def decode_alike(
     The rows have the contract's columns and `i`, the record's place, in rising order.
     """
     frames = [empty(contract)]
-    if len(records) >= FEWEST and all(column.kind != "texts" for column in contract.columns):
+    if all(column.kind != "texts" for column in contract.columns):
         text = records if isinstance(records, LaidOut) else LaidOut.of(records)
         if len(text.buffer) < MAX_BYTES:
-            fit = text.plain() & (text.ends - text.starts <= max_bytes)
-            frames += _groups(contract, text, fit)
-    rows = pl.concat(frames).sort("i") if len(frames) > 2 else frames[-1]
+            for first in range(0, len(text), PART):
+                part = text.part(first, min(first + PART, len(text)))
+                frames += _part(contract, part, first, max_bytes)
+    rows = pl.concat(frames)
     others = np.ones(len(records), dtype=np.bool_)
     others[rows["i"].to_numpy()] = False
     return rows, np.flatnonzero(others).tolist()
+
+
+def _part(contract: Contract, text: LaidOut, first: int, max_bytes: int) -> list[pl.DataFrame]:
+    """Rows of the records that stand from place `first` on, where they are alike."""
+    fit = text.plain() & (text.ends - text.starts <= max_bytes)
+    frames = list(_groups(contract, text, first, fit))
+    return frames if len(frames) < 2 else [pl.concat(frames).sort("i")]
 
 
 def empty(contract: Contract) -> pl.DataFrame:
@@ -78,7 +87,7 @@ def empty(contract: Contract) -> pl.DataFrame:
     )
 
 
-def _groups(contract: Contract, text: LaidOut, waiting: Mask) -> Iterator[pl.DataFrame]:
+def _groups(contract: Contract, text: LaidOut, first: int, waiting: Mask) -> Iterator[pl.DataFrame]:
     """Rows of one template after the other, while there are many left for the next."""
     for _ in range(ATTEMPTS):
         left = np.flatnonzero(waiting)
@@ -92,7 +101,7 @@ def _groups(contract: Contract, text: LaidOut, waiting: Mask) -> Iterator[pl.Dat
         if template is not None:
             places, begins = _placed(template, text, alike)
             waiting[places] = False  # also where a value has another form: no template helps there
-            yield _rows(contract, template, text, places, begins)
+            yield _rows(contract, template, text, places + first, begins)
 
 
 def learn(contract: Contract, record: bytes) -> Template | None:
@@ -135,20 +144,25 @@ def _rows(
     contract: Contract, template: Template, text: LaidOut, places: Ints, begins: Sequence[Ints]
 ) -> pl.DataFrame:
     """Rows of the records whose values have the slots' forms; literals begin at `begins`."""
-    series = {
-        column.name: pl.repeat(
-            template.constants.get(column.name), len(places), dtype=column.dtype, eager=True
-        )
-        for column in contract.columns
-    }
+    found: dict[str, pl.Series] = {}
     sound = np.ones(len(places), dtype=np.bool_)
     for number, slot in enumerate(template.slots):
         starts = begins[number] + len(template.literals[number])
         values, read = _values(contract, slot, text, starts, begins[number + 1])
-        series[slot.column.name] = values
+        found[slot.column.name] = values
         sound &= read
-    frame = pl.DataFrame(series).with_columns(i=pl.Series(places, dtype=pl.UInt32))
+    columns = [
+        found[column.name].alias(column.name)
+        if column.name in found
+        else _constant(column, template.constants.get(column.name), len(places))
+        for column in contract.columns
+    ]
+    frame = pl.DataFrame([*columns, pl.Series("i", places, dtype=pl.UInt32)])
     return frame if sound.all() else frame.filter(pl.Series(sound))
+
+
+def _constant(column: Column, value: bool | None, rows: int) -> pl.Series:
+    return pl.Series(column.name, [value], dtype=column.dtype).new_from_index(0, rows)
 
 
 def _placed(template: Template, text: LaidOut, alike: Ints) -> tuple[Ints, list[Ints]]:
@@ -195,7 +209,7 @@ def _values(
     if not is_plain.all():
         values = values.set(~is_plain, None)
     if isinstance(column.dtype, pl.Decimal):
-        numbers = values.str.to_decimal(scale=column.dtype.scale).cast(column.dtype)
+        numbers = values.cast(column.dtype)
     else:
         numbers = values.cast(pl.Int64)
     if column.kind == "time":

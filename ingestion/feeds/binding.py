@@ -11,7 +11,8 @@ class Bound:
     """Where each canonical column of a feed stands in one file.
 
     `columns` maps a canonical column to its index in the file, `labels` to the file's name for it.
-    `parameters` hold for every row. `width` is the number of columns in the file.
+    `parameters` hold for every row. `width` is the number of columns in the file. `unit` is what
+    its times count in, where only the file itself could tell. `names` are all columns of the file.
     """
 
     feed: Feed
@@ -19,6 +20,8 @@ class Bound:
     labels: Mapping[str, str]
     parameters: Mapping[str, str]
     width: int
+    unit: str | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def time(self) -> TimeRule:
@@ -26,7 +29,7 @@ class Bound:
         rule, contract = self.feed.time, self.feed.contract
         if self.feed.columns is None and self.labels.get(TIME) == TIME:
             return rule.model_copy(update={"unit": "ns"})
-        return rule.model_copy(update={"unit": rule.unit or contract.epoch_unit})
+        return rule.model_copy(update={"unit": self.unit or rule.unit or contract.epoch_unit})
 
     def constant(self, column: str) -> str | None:
         """The text that stands for a column in every row, if there is one."""
@@ -65,7 +68,8 @@ def bind_names(
             if targets[name] in columns:
                 raise FileRefused(f"{where}: two columns give {targets[name]}: {list(names)}")
             columns[targets[name]] = index
-    bound = Bound(feed, columns, {c: names[i] for c, i in columns.items()}, parameters, len(names))
+    labels = {column: names[index] for column, index in columns.items()}
+    bound = Bound(feed, columns, labels, parameters, len(names), names=tuple(names))
     absent = [
         column.name
         for column in feed.contract.columns

@@ -1,48 +1,38 @@
-"""Text as it stands in a file to the contract's columns, by the rules of the feed."""
+"""Cells as they stand in a file to the contract's columns, by the rules of the feed."""
 
 from collections.abc import Mapping
-from datetime import date
 
 import polars as pl
 
 from contracts.base import Column
 from ingestion.batch import Decoded, rejects
-from ingestion.columns import (
-    Converted,
-    epoch_to_ns,
-    number_to_ns,
-    since_midnight_to_ns,
-    text_to_ns,
-    to_boolean,
-    to_decimal,
-    to_integer,
-    to_texts,
-)
+from ingestion.columns import Converted, to_boolean, to_decimal, to_integer, to_texts
 from ingestion.feeds.binding import Bound
-from ingestion.feeds.mapping import DATE, FileRefused
-
-Reject = tuple[int, str, str]
+from ingestion.feeds.mapping import TIME, FileRefused
+from ingestion.feeds.sides import Reject, given_sides
+from ingestion.feeds.times import starts_of, text_to_times
+from ingestion.feeds.typed import as_text, typed
 
 _PLAIN = {"integer": to_integer, "boolean": to_boolean, "texts": to_texts}
 
 
 def to_canonical(
-    bound: Bound, texts: Mapping[str, pl.Series], places: pl.Series, refused: list[Reject]
+    bound: Bound, cells: Mapping[str, pl.Series], places: pl.Series, refused: list[Reject]
 ) -> Decoded:
-    """Columns of text to the contract's columns.
+    """Columns of a file to the contract's columns.
 
-    `texts` holds a string series per canonical column that the file has (a time may already be
-    int64 ns), `places` each row's place in the batch, `refused` the records that gave no row. A
+    `cells` holds a series per canonical column that the file has, of text or of whatever type the
+    file gave it; `places` each row's place in the batch, `refused` the records that gave no row. A
     row with a value that does not convert is a reject; all others are rows, in batch order.
     """
     series: dict[str, pl.Series] = {}
     bad: dict[int, Reject] = {}
     for column in bound.feed.contract.columns:
-        text = texts.get(column.name)
-        if text is None:
+        given = cells.get(column.name)
+        if given is None:
             series[column.name] = _constant(bound, column, len(places))
             continue
-        converted = _convert(bound, column, text)
+        converted = _convert(bound, column, given)
         series[column.name] = converted.values
         for row, code, why in converted.refused:
             place = places[row]
@@ -50,7 +40,18 @@ def to_canonical(
     frame = pl.DataFrame(series).with_columns(places.cast(pl.UInt32).alias("i"))
     if bad:
         frame = frame.filter(~pl.col("i").is_in(list(bad)))
-    return Decoded(frame.sort("i"), rejects([*refused, *bad.values()]))
+    frame, sideless = _shaped(bound, frame)
+    if not frame["i"].is_sorted():
+        frame = frame.sort("i")
+    return Decoded(frame, rejects([*refused, *bad.values(), *sideless]))
+
+
+def _shaped(bound: Bound, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Reject]]:
+    """What the feed says of whole rows: sides that are not there, windows labelled by their end."""
+    if bound.feed.time.label == "end":
+        starts = starts_of(frame[TIME], frame["interval"], bound.feed.time.zone)
+        frame = frame.with_columns(starts.alias(TIME))
+    return given_sides(frame) if bound.feed.sides == "given" else (frame, [])
 
 
 def _constant(bound: Bound, column: Column, rows: int) -> pl.Series:
@@ -63,44 +64,44 @@ def _constant(bound: Bound, column: Column, rows: int) -> pl.Series:
     return converted.values.new_from_index(0, rows)
 
 
-def _convert(bound: Bound, column: Column, text: pl.Series) -> Converted:
-    if column.kind == "time" and text.dtype == pl.Int64:
-        return Converted(text, [])
+def _convert(bound: Bound, column: Column, cells: pl.Series) -> Converted:
     feed = bound.feed
     codes = {**dict.fromkeys(feed.nulls), **feed.values.get(column.name, {})}
-    text = text.replace(list(codes), list(codes.values()))
+    shift = len(str(feed.scale.get(column.name, 1))) - 1
+    if cells.dtype != pl.String and set(codes) <= {""}:
+        made = typed(cells, column, shift, bound.time)
+        if made is not None:
+            return made
+    text = _translated(as_text(cells), codes)
     match column.kind:
         case "decimal":
             assert isinstance(column.dtype, pl.Decimal)
-            places = len(str(feed.scale.get(column.name, 1))) - 1
-            return to_decimal(text, column.dtype, places)
+            if feed.decimal_mark != ".":
+                text = _with_points(text, feed.decimal_mark)
+            return to_decimal(text, column.dtype, shift)
         case "time":
-            return _times(bound, text)
+            return text_to_times(bound, text)
         case "text":
             return Converted(text, [])
     return _PLAIN[column.kind](text)
 
 
-def _times(bound: Bound, text: pl.Series) -> Converted:
-    rule = bound.time
-    assert rule.unit is not None
-    if rule.kind == "midnight":
-        assert rule.zone is not None
-        day = date.fromisoformat(bound.parameters[DATE])
-        return since_midnight_to_ns(text, rule.unit, day, rule.zone)
-    if rule.kind == "epoch":
-        return number_to_ns(text, rule.unit)
-    if rule.kind == "iso":
-        return text_to_ns(text, rule.zone)
-    return _text_or_epoch(text, rule.unit, rule.zone)
+def _translated(text: pl.Series, codes: Mapping[str, str | None]) -> pl.Series:
+    """The text with the feed's codes and signs for nothing put right."""
+    if set(codes) == {""} and codes[""] is None:
+        empty = text == ""
+        return text.set(empty, None) if empty.any() else text
+    return text.replace(list(codes), list(codes.values())) if codes else text
 
 
-def _text_or_epoch(text: pl.Series, unit: str, zone: str | None) -> Converted:
-    """As the wire has it: ISO-8601 text, or an integer epoch."""
-    whole = text.str.contains("^-?[0-9]+$").fill_null(False)
-    written = text_to_ns(text.set(whole, None), zone)
-    if not whole.any():
-        return written
-    numbers = to_integer(text.set(~whole, None))
-    nanos = epoch_to_ns(numbers.values, unit)
-    return Converted(nanos.fill_null(written.values), [*numbers.refused, *written.refused])
+def _with_points(text: pl.Series, mark: str) -> pl.Series:
+    """Numbers with the feed's own decimal mark, written with a point.
+
+    A number that has a point already is refused: it may set thousands apart, or be of another hand.
+    """
+    number = pl.col("text")
+    pointed = number.str.replace(mark, ".", literal=True)
+    refused = pl.concat_str(number, pl.lit(f" where the decimal mark is {mark}"))
+    has_point = number.str.contains(".", literal=True)
+    frame = text.to_frame("text")
+    return frame.select(pl.when(has_point).then(refused).otherwise(pointed)).to_series()

@@ -1,4 +1,4 @@
-"""Rows of a Parquet file to columns of text, so that they meet the same rules as any other.
+"""Rows of a Parquet file to the contract's columns, by the same rules as any other.
 
 A float is taken as the shortest decimal that names it (99.6, not 99.5999999999999943), which is
 what its producer wrote; it is rejected like any number when that has too many decimals.
@@ -11,12 +11,9 @@ import polars as pl
 
 from contracts.base import Kind
 from ingestion.batch import Decoded
-from ingestion.columns import epoch_to_ns
 from ingestion.feeds.binding import Bound
 from ingestion.feeds.convert import to_canonical
 from ingestion.feeds.mapping import FileRefused
-
-ISO_NAIVE = "%Y-%m-%dT%H:%M:%S%.9f"
 
 
 def check_types(bound: Bound, frame: pl.DataFrame, where: str) -> None:
@@ -24,7 +21,8 @@ def check_types(bound: Bound, frame: pl.DataFrame, where: str) -> None:
     kinds = {column.name: column.kind for column in bound.feed.contract.columns}
     for column, index in bound.columns.items():
         dtype = frame.dtypes[index]
-        if not _holds(kinds[column], dtype):
+        coded = column in bound.feed.values and (dtype.is_integer() or dtype == pl.Boolean)
+        if not coded and not _holds(kinds[column], dtype):
             raise FileRefused(
                 f"{where}: column {frame.columns[index]} is {dtype}, which cannot be read as "
                 f"{kinds[column]} ({bound.feed.dataset}.{column})"
@@ -33,9 +31,9 @@ def check_types(bound: Bound, frame: pl.DataFrame, where: str) -> None:
 
 def decode_table(bound: Bound, frame: pl.DataFrame) -> Decoded:
     """Rows as the file holds them to the contract's columns."""
-    texts = {column: _text(frame.to_series(index)) for column, index in bound.columns.items()}
+    cells = {column: frame.to_series(index) for column, index in bound.columns.items()}
     places = pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
-    return to_canonical(bound, texts, places, [])
+    return to_canonical(bound, cells, places, [])
 
 
 def raw_rows(frame: pl.DataFrame, rows: Sequence[int]) -> list[bytes]:
@@ -59,15 +57,3 @@ def _holds(kind: Kind, dtype: pl.DataType) -> bool:
         return dtype == pl.List(pl.String)
     # A number where text is due has lost its leading zeros: that is not put right by guessing.
     return kind == "time" and (dtype.is_integer() or isinstance(dtype, pl.Datetime))
-
-
-def _text(values: pl.Series) -> pl.Series:
-    dtype = values.dtype
-    if isinstance(dtype, pl.Datetime):
-        if dtype.time_zone is None:
-            return values.dt.to_string(ISO_NAIVE)
-        return epoch_to_ns(values.to_physical(), dtype.time_unit)
-    if isinstance(dtype, pl.List):
-        lists = [None if value is None else json.dumps(value) for value in values.to_list()]
-        return pl.Series(values.name, lists, dtype=pl.String)
-    return values.cast(pl.String)

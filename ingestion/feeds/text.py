@@ -12,7 +12,10 @@ from contracts.codes import RejectCode
 from ingestion.batch import Decoded
 from ingestion.columns import to_text
 from ingestion.feeds.binding import Bound, ignored, targets_of
-from ingestion.feeds.convert import Reject, to_canonical
+from ingestion.feeds.convert import to_canonical
+from ingestion.feeds.mapping import TIME
+from ingestion.feeds.sides import Reject
+from ingestion.feeds.times import unit_by_size
 
 csv.field_size_limit(2**31 - 1)  # a line's own limit is the one that counts
 
@@ -33,13 +36,25 @@ def split_header(line: bytes, separator: str) -> list[str]:
         raise ValueError(str(error)) from None
 
 
+def unit_of_first(bound: Bound, lines: Sequence[bytes], where: str) -> str:
+    """What the epochs of a file count in, told by its first lines. Raises FileRefused."""
+    found = []
+    for line in lines:
+        try:
+            cells = _cells(line.decode(), bound.feed.separator)
+        except (UnicodeDecodeError, _BadLine):
+            continue
+        found += cells[bound.columns[TIME] : bound.columns[TIME] + 1]
+    return unit_by_size(found, where)
+
+
 def decode_csv(bound: Bound, lines: Sequence[bytes], max_bytes: int) -> Decoded:
     """CSV lines to the contract's columns; a line that is no record is a reject.
 
     Lines without quotes and with the right number of separators are split in bulk, the others one
     by one, with the same outcome.
     """
-    text, places, refused = _readable(lines, max_bytes)
+    text, places, refused = readable(lines, max_bytes)
     separator, width = bound.feed.separator, bound.width
     plain = ~text.str.contains('"', literal=True) & (text != "")
     plain &= text.str.count_matches(separator, literal=True) == width - 1
@@ -59,7 +74,7 @@ def decode_csv(bound: Bound, lines: Sequence[bytes], max_bytes: int) -> Decoded:
     return to_canonical(bound, texts, places, refused)
 
 
-def _readable(lines: Sequence[bytes], max_bytes: int) -> tuple[pl.Series, pl.Series, list[Reject]]:
+def readable(lines: Sequence[bytes], max_bytes: int) -> tuple[pl.Series, pl.Series, list[Reject]]:
     """Lines that are UTF-8 and not too long, their places, and rejects for the others."""
     read = to_text(lines)
     places = pl.int_range(len(lines), dtype=pl.UInt32, eager=True)
@@ -107,7 +122,7 @@ class _Number(str):
 
 def decode_objects(bound: Bound, lines: Sequence[bytes], max_bytes: int) -> Decoded:
     """JSON lines under a vendor's own names to the contract's columns."""
-    text, places, refused = _readable(lines, max_bytes)
+    text, places, refused = readable(lines, max_bytes)
     targets = targets_of(bound.feed)
     kinds: dict[str, Kind] = {c.name: c.kind for c in bound.feed.contract.columns}
     names = sorted(set(targets.values()))

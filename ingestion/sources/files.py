@@ -6,9 +6,10 @@ under another name or from another folder, is the same unit.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,12 @@ import structlog
 
 from contracts.base import Contract
 from ingestion.batch import Batch, Decoded
-from ingestion.decode import decode_json
 from ingestion.feeds.binding import Bound, bind_indexes, bind_names
 from ingestion.feeds.catalog import OWN_NAME, SUFFIXES, find_feed
 from ingestion.feeds.mapping import Feed, FileRefused
 from ingestion.feeds.parameters import resolve
 from ingestion.feeds.table import check_types, decode_table, raw_rows
-from ingestion.feeds.text import decode_csv, decode_objects, split_header
+from ingestion.feeds.text import decode_csv, decode_objects, split_header, unit_of_first
 from ingestion.sources.base import Positions
 from ingestion.sources.members import (
     Lines,
@@ -34,13 +34,18 @@ from ingestion.sources.members import (
     open_table,
     table_batches,
 )
+from ingestion.wire import decode_wire
 from lake.bronze import Span
 from lake.layout import layout
+from lake.readings import Reading, keep
 from lake.receipts import receive
 from lake.settings import Settings
 
 log = structlog.get_logger()
 
+Raw = Callable[[Sequence[int]], list[bytes]]
+
+FIRST_LINES = 100  # what tells the unit of a file's times
 DAY_FOLDER = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -85,6 +90,8 @@ class FileSource:
     def _records(
         self, member: Member, parameters: dict[str, str], unit: str, received: int, first: int
     ) -> Iterator[Batch]:
+        if self.feed.format == "dbn":
+            return self._dbn(member, parameters, unit, received, first)
         parquet = is_parquet(member)
         if parquet and self.feed.format in ("parquet", "csv_or_parquet"):
             return self._tables(member, parameters, unit, received, first)
@@ -99,13 +106,14 @@ class FileSource:
         with member.open() as stream:
             lines = Lines(stream, member.label)
             bound = self._bound(lines, parameters, member.label)
+            reading = Reading(bound.names, (), parameters, bound.unit)
             for position, records in lines.batches(first, self.settings.batch_rows):
                 yield Batch(
                     contract=self.contract,
                     source=self.source,
                     provenance=_provenance(unit, received, position, len(records)),
                     spans=[Span(unit, position, position + len(records), len(records))],
-                    raw=partial(_raw_lines, records),
+                    raw=self._keeping(unit, reading, partial(_raw_lines, records)),
                     decode=partial(self._decode, bound, records),
                 )
 
@@ -113,22 +121,44 @@ class FileSource:
         if self.feed.format == "jsonl":
             return Bound(self.feed, {}, _own_labels(self.feed), parameters, 0)
         if self.feed.indexed:
-            return bind_indexes(self.feed, parameters)
+            bound = bind_indexes(self.feed, parameters)
+            if b"".join(lines.peek(1)) in self._header_lines:
+                lines.first()
+        else:
+            bound = bind_names(self.feed, self._header(lines, where), parameters, where)
+        if self.feed.time.unit == "auto" and (first := lines.peek(FIRST_LINES)):
+            return replace(bound, unit=unit_of_first(bound, first, where))
+        return bound
+
+    @cached_property
+    def _header_lines(self) -> set[bytes]:
+        return {line.encode() for line in self.feed.header_lines}
+
+    def _header(self, lines: Lines, where: str) -> list[str]:
         header = lines.first()
         if header is None:
             raise FileRefused(f"{where}: is empty; feed {self.feed.name} wants a header line")
         try:
-            names = split_header(header, self.feed.separator)
+            return split_header(header, self.feed.separator)
         except ValueError as error:
             raise FileRefused(f"{where}: the first line is no header: {error}") from None
-        return bind_names(self.feed, names, parameters, where)
+
+    def _keeping(self, unit: str, reading: Reading, raw: Raw) -> Raw:
+        """Gives the bytes of rows, once it is kept how to read them again."""
+
+        def take(places: Sequence[int]) -> list[bytes]:
+            if len(places):
+                keep(layout(self.settings), unit, reading)
+            return raw(places)
+
+        return take
 
     def _decode(self, bound: Bound, records: list[bytes]) -> Decoded:
         limit = self.settings.max_record_bytes
         if self.feed.format != "jsonl":
             return decode_csv(bound, records, limit)
         if self.feed.columns is None:
-            return decode_json(self.contract, records, limit)
+            return decode_wire(self.contract, records, limit)
         return decode_objects(bound, records, limit)
 
     def _tables(
@@ -137,6 +167,8 @@ class FileSource:
         with open_table(member) as table:
             names = table.schema_arrow.names
             bound = bind_names(self.feed, names, parameters, member.label)
+            types = tuple(map(str, pl.DataFrame(table.schema_arrow.empty_table()).dtypes))
+            reading = Reading(bound.names, types, parameters)
             for position, frame in table_batches(table, first, self.settings.batch_rows):
                 check_types(bound, frame, member.label)
                 yield Batch(
@@ -144,8 +176,26 @@ class FileSource:
                     source=self.source,
                     provenance=_provenance(unit, received, position, frame.height),
                     spans=[Span(unit, position, position + frame.height, frame.height)],
-                    raw=partial(raw_rows, frame),
+                    raw=self._keeping(unit, reading, partial(raw_rows, frame)),
                     decode=partial(decode_table, bound, frame),
+                )
+
+    def _dbn(
+        self, member: Member, parameters: dict[str, str], unit: str, received: int, first: int
+    ) -> Iterator[Batch]:
+        from ingestion.feeds.dbn import DbnFile
+
+        with member.open() as stream:
+            file = DbnFile(stream, self.feed.schemas, member.label)
+            bound = bind_names(self.feed, file.fields, parameters, member.label)
+            for position, records in file.chunks(first, self.settings.batch_rows):
+                yield Batch(
+                    contract=self.contract,
+                    source=self.source,
+                    provenance=_provenance(unit, received, position, len(records)),
+                    spans=[Span(unit, position, position + len(records), len(records))],
+                    raw=records.raw,
+                    decode=partial(file.decode, bound, records),
                 )
 
 

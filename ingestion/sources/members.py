@@ -1,4 +1,4 @@
-"""Files as streams of bytes: plain, gzip, or the members of a zip; told apart by their first bytes.
+"""Files as streams of bytes: plain, gzip, zstd or in a zip; told apart by their first bytes.
 
 Two passes are made over a stream: one for its digest, which also proves that it can be read to its
 end, and one for its records. Memory is bounded by a batch in both.
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 import polars as pl
 import pyarrow as pa
@@ -26,17 +26,18 @@ CHUNK = 1 << 20
 BATCH_BYTES = 64 << 20  # a batch ends here even when its lines are few
 LONGEST_LINE = 64 << 20  # beyond this it is not a file of lines
 PARQUET_MAGIC = b"PAR1"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 BOM = b"\xef\xbb\xbf"
 _UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One stream of records: a file, what is in a gzip file, or one member of a zip."""
+    """One stream of records: a file, what is in a gzip or zstd file, or one member of a zip."""
 
     path: Path
     inside: str | None = None
-    zipped: bool = False  # gzip, not a zip's member
+    packed: Literal["gzip", "zstd"] | None = None  # not a zip's member
 
     @property
     def label(self) -> str:
@@ -63,8 +64,11 @@ class Member:
         if self.inside:
             archive = stack.enter_context(zipfile.ZipFile(self.path))
             return cast(BinaryIO, archive.open(self.inside))
-        if self.zipped:
+        if self.packed == "gzip":
             return cast(BinaryIO, gzip.open(self.path))
+        if self.packed == "zstd":
+            unpacked = stack.enter_context(pa.input_stream(self.path, compression="zstd"))
+            return cast(BinaryIO, unpacked)
         return self.path.open("rb")
 
     def stamp(self) -> tuple[int, int]:
@@ -78,7 +82,9 @@ def members(path: Path) -> list[Member]:
     with Member(path).open() as stream:
         magic = stream.read(4)
     if magic[:2] == b"\x1f\x8b":
-        return [Member(path, zipped=True)]
+        return [Member(path, packed="gzip")]
+    if magic == ZSTD_MAGIC:
+        return [Member(path, packed="zstd")]
     if magic not in (b"PK\x03\x04", b"PK\x05\x06"):
         return [Member(path)]
     try:
@@ -126,6 +132,12 @@ class Lines:
             self._fill()
         return self._ready.pop(0) if self._ready else None
 
+    def peek(self, rows: int) -> list[bytes]:
+        """The next lines, at most `rows`, without taking them."""
+        while len(self._ready) < rows and not self._ended:
+            self._fill()
+        return self._ready[:rows]
+
     def batches(self, skip: int, rows: int) -> Iterator[tuple[int, list[bytes]]]:
         """(index of the first line, at most `rows` lines), leaving the first `skip` lines out."""
         index, size, batch = 0, 0, list[bytes]()
@@ -153,7 +165,7 @@ class Lines:
         data = self._rest + chunk
         if not chunk:
             self._ended = True
-            self._ready = [data.removesuffix(b"\r")] if data else []
+            self._ready += [data.removesuffix(b"\r")] if data else []
             self._rest = b""
             return
         *lines, self._rest = data.split(b"\n")
@@ -164,7 +176,7 @@ class Lines:
             )
         if b"\r\n" in data:
             lines = [line.removesuffix(b"\r") for line in lines]
-        self._ready = lines
+        self._ready += lines
 
 
 def is_parquet(member: Member) -> bool:
@@ -178,7 +190,7 @@ def open_table(member: Member) -> Iterator[pq.ParquetFile]:
     """The member as a Parquet file; a compressed one is unpacked into a temporary file first."""
     with member.open() as stream:
         try:
-            if member.inside or member.zipped:
+            if member.inside or member.packed:
                 with tempfile.TemporaryFile() as unpacked:
                     shutil.copyfileobj(stream, unpacked, CHUNK)
                     unpacked.seek(0)

@@ -10,7 +10,7 @@ import yaml
 
 from contracts.registry import all_contracts
 from ingestion.feeds.binding import bind_names
-from ingestion.feeds.catalog import find_feed, known_feeds
+from ingestion.feeds.catalog import SHIPPED, find_feed, known_feeds
 from ingestion.feeds.mapping import Feed, FeedError, FileRefused, load_feed
 from ingestion.feeds.parameters import resolve
 from lake.settings import Settings, load_settings
@@ -51,7 +51,9 @@ def feed_of(tmp_path: Path) -> Callable[[dict[str, Any]], Feed]:
 def test_the_shipped_feeds_are_all_sound(settings: Settings) -> None:
     names = set(known_feeds(settings))
     of_contracts = {f"{form}_{name}" for form in ("generic", "json") for name in all_contracts()}
-    assert names == {"lean_trades", *of_contracts}
+    shipped = {path.stem for path in SHIPPED.glob("*.yml")}
+    assert shipped >= {"lean_quotes", "lean_daily_bars", "binance_trades", "databento_trades"}
+    assert names == shipped | of_contracts
     for name in names:
         assert find_feed(settings, name).name == name
 
@@ -86,6 +88,19 @@ def test_a_mapping_of_ones_own_wins_over_the_feed_that_a_contract_has(settings: 
         ({"columns": {0: "price"}}, "names are wanted here"),
         ({"width": 3}, "only a csv without a header"),
         ({"format": "jsonl", "columns": None}, "takes nothing else"),
+        ({"header_lines": ["id,px"]}, "only a csv without a header"),
+        ({"time": {"kind": "format"}}, "go together"),
+        ({"time": {"kind": "iso", "format": "%Y%m%d"}}, "go together"),
+        ({"time": {"kind": "format", "format": "%H:%M"}}, "does not say a date"),
+        ({"time": {"kind": "format", "format": "%Y%m%d"}}, "needs a zone, or %z"),
+        ({"time": {"kind": "midnight", "unit": "auto", "zone": "UTC"}}, "auto is for epochs"),
+        ({"format": "jsonl", "time": {"kind": "epoch", "unit": "auto"}}, "auto is for format csv"),
+        ({"time": {"label": "end"}}, "label end is for bars"),
+        ({"sides": "given"}, "only quotes have them"),
+        ({"schemas": ["trades"]}, "only format dbn has them"),
+        ({"format": "dbn"}, "needs columns, and schemas: some of trades, tbbo"),
+        ({"format": "dbn", "schemas": ["mbp-10"]}, "['mbp-10'] cannot be read"),
+        ({"format": "dbn", "schemas": ["trades"]}, "knows its own price scale and times"),
     ],
 )
 def test_a_wrong_mapping_is_refused_with_what_is_wrong(
@@ -94,6 +109,22 @@ def test_a_wrong_mapping_is_refused_with_what_is_wrong(
     with pytest.raises(FeedError, match="vendor") as refused:
         feed_of({**MAPPING, **change})
     assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"s": "instrument_id", "d": "dealer_id", "t": "event_ts_ns", "b": "bid_price"},
+        {"s": "instrument_id", "d": "dealer_id", "t": "event_ts_ns", "b": "bid_price",
+         "o": "offer_price", "x": "side"},
+    ],
+)  # fmt: skip
+def test_sides_that_are_given_want_both_columns_and_make_the_one_sided_form_themselves(
+    feed_of: Callable[[dict[str, Any]], Feed], columns: dict[str, str]
+) -> None:
+    content = {"dataset": "quotes", "format": "csv", "columns": columns, "sides": "given"}
+    with pytest.raises(FeedError, match="wants columns for bid_price and offer_price"):
+        feed_of(content)
 
 
 def test_a_mapping_that_is_not_yaml_or_not_a_mapping_is_refused(tmp_path: Path) -> None:
@@ -105,7 +136,7 @@ def test_a_mapping_that_is_not_yaml_or_not_a_mapping_is_refused(tmp_path: Path) 
 
 
 def test_an_unknown_feed_is_answered_with_those_that_exist(settings: Settings) -> None:
-    with pytest.raises(FeedError, match="no mapping for feed 'nasdaq'; there are: generic_alerts"):
+    with pytest.raises(FeedError, match="no mapping for feed 'nasdaq'; there are: binance_agg"):
         find_feed(settings, "nasdaq")
 
 

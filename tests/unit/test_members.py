@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from ingestion.feeds.mapping import FileRefused
 from ingestion.sources import members
@@ -34,12 +35,41 @@ def test_lines_are_those_of_the_file_wherever_the_reads_fall(
     for chunk in (1, 2, 3, 7, 1 << 20):
         monkeypatch.setattr(members, "CHUNK", chunk)
         skip, rows = rng.randrange(0, 310), rng.randrange(1, 50)
-        found = []
+        found: list[bytes] = []
         for index, batch in Lines(io.BytesIO(content), "x").batches(skip, rows):
             assert 0 < len(batch) <= rows
             assert index == skip + len(found)
             found += batch
         assert found == lines[skip:]
+
+
+def test_lines_that_were_looked_at_are_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "CHUNK", 3)
+    lines = Lines(io.BytesIO(b"a\nb\nc\nd"), "x")
+    assert lines.peek(2) == [b"a", b"b"]
+    assert lines.first() == b"a"
+    assert lines.peek(9) == [b"b", b"c", b"d"]
+    assert list(lines.batches(1, 10)) == [(1, [b"c", b"d"])]
+
+
+def test_bytes_in_zstd_are_read_across_its_frames_and_damage_is_named(tmp_path: Path) -> None:
+    packed = zstandard.compress(b"a\nb\n") + zstandard.compress(b"c\n")
+    (tmp_path / "a.csv.zst").write_bytes(packed)
+    (member,) = members.members(tmp_path / "a.csv.zst")
+    with member.open() as stream:
+        assert list(Lines(stream, "x").batches(0, 10)) == [(0, [b"a", b"b", b"c"])]
+    (tmp_path / "b.csv.zst").write_bytes(packed[:4] + b"x" * 20)
+    (damaged,) = members.members(tmp_path / "b.csv.zst")
+    with pytest.raises(FileRefused, match=r"b\.csv\.zst: cannot be read"):
+        members.digest(damaged, b"")
+
+
+def test_a_zstd_file_cut_short_is_refused(tmp_path: Path) -> None:
+    packed = zstandard.compress(bytes(range(256)) * 4000)
+    (tmp_path / "a.csv.zst").write_bytes(packed[:-10])
+    (member,) = members.members(tmp_path / "a.csv.zst")
+    with pytest.raises(FileRefused, match="cannot be read"):
+        members.digest(member, b"")
 
 
 def test_a_batch_ends_early_when_its_lines_are_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,11 @@ def pace(
     return Pace(None if infinite else cycles or 1, speed, realtime, ramp)
 
 
-def check_target(to: str, format: str | None, out: Path | None, faults: float | None) -> None:
+def check_target(
+    to: str, format: str | None, wire: str, out: Path | None, faults: float | None
+) -> None:
+    if to != "kafka" and wire != "json":
+        raise ValueError(f"--wire is the form of what is sent to Kafka, not of --to {to}")
     if to != "files" and (format or out):
         raise ValueError(f"--format and --out are for files, not for --to {to}")
     if to == "files" and faults and format != "jsonl":

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Presets = Literal["small", "demo", "high-volume", "full", "firehose"]
 Scenarios = Literal["volatility", "arbitrage", "risk"]
 Formats = Literal["csv", "jsonl", "parquet"]
+Wires = Literal["json", "compact"]
 Targets = Literal["files", "kafka", "bronze"]
 
 INTERRUPTED = 130
@@ -58,6 +59,7 @@ def generate(
     *,
     to: Annotated[Targets, typer.Option(help="where the messages go")] = "files",
     format: Annotated[Formats | None, typer.Option(help="of files; parquet if not given")] = None,
+    wire: Annotated[Wires, typer.Option(help="form of what is sent to Kafka")] = "json",
     out: Annotated[
         Path | None, typer.Option(help="folder of files; <LAKE_LOCAL>/generated if not given")
     ] = None,
@@ -126,7 +128,7 @@ def generate(
         pace = asked.pace(
             to=to, infinite=infinite, cycles=cycles, speed=speed, realtime=realtime, ramp=ramp
         )
-        asked.check_target(to, format, out, faults)
+        asked.check_target(to, format, wire, out, faults)
         plan = asked.plan(
             preset, market, days=asked.days(day or [], days, first, pace is not None),
             quotes=quotes, trades=trades, securities=securities, orders=orders,
@@ -135,7 +137,7 @@ def generate(
             scenario=scenario, seed=seed,
         )  # fmt: skip
         wanted = asked.datasets(plan, dataset or [], pace is not None)
-    _run(to, plan, wanted, pace, out, format or "parquet", json)
+    _run(to, plan, wanted, pace, out, format or "parquet", wire=wire, json=json)
 
 
 def _run(
@@ -145,6 +147,8 @@ def _run(
     pace: "Pace | None",
     out: Path | None,
     format: Formats,
+    *,
+    wire: Wires,
     json: bool,
 ) -> None:
     from ingestion.generate.sinks import Job
@@ -154,7 +158,7 @@ def _run(
     totals = {name: None if pace else _total(plan, name) for name in wanted}
     began = perf_counter()
     with console.rates(totals) as wrote, _stoppable() as stop, _told(OSError, 1):
-        job = Job(settings, plan, wanted, wrote, stop)
+        job = Job(settings, plan, wanted, wrote, stop, wire=wire)
         _sink(to, job, pace, folder, format)()
     beside = folder if to == "files" else job.beside
     _show(job, beside, pace is not None, perf_counter() - began, json)
