@@ -1,0 +1,1 @@
+"""The WebSocket listener: clients send records, and hear back when they are durable."""
