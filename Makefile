@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint lint-sql up down broker build generated pictures
+.PHONY: help setup demo test test-all lint lint-sql up down broker kafka build generated pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ down: setup ## stop them
 
 broker: setup ## start the embedded Kafka broker alone
 	@$(BIN)/ticklake broker
+
+kafka: setup ## start Apache Kafka instead: Java 17, messages on disk
+	@$(BIN)/ticklake kafka
 
 build: setup ## build what changed and publish it
 	@$(BIN)/ticklake build

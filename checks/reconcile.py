@@ -45,7 +45,19 @@ from audit.account_silver where dataset <> 'securities' group by dataset
 union all
 select 'seen = passed + filtered + rejected', 'orders', sum(seen_rows),
     sum(passed_rows + filtered_rows + rejected_rows), sum(abs(difference))
-from audit.account_gateway having count(*) > 0
+from audit.account_gateway where not is_replay having count(*) > 0
+union all
+select 'replayed = passed + filtered', 'orders', sum(seen_rows),
+    sum(passed_rows + filtered_rows + rejected_rows), sum(abs(difference))
+from audit.account_gateway where is_replay having count(*) > 0
+union all
+select 'replayed = ok', dataset, sum(replayed_rows), sum(ok_rows),
+    sum(abs(difference)) + count(*) filter (where not has_right_positions)
+from audit.account_replay group by dataset
+union all
+select 'replayed = answered in quarantine', dataset, sum(replayed_rows), sum(quarantined_rows),
+    sum(abs(quarantined_difference))
+from audit.account_replay group by dataset
 union all
 select 'silver = gold', account, sum(silver_rows), sum(gold_rows), sum(abs(difference))
 from audit.account_gold where venue = 'ALL' group by account
@@ -103,6 +115,7 @@ def _open(build_id: str, table: str, line: Mapping[str, Any]) -> Account:
     kind = table.removeprefix("account_")
     left, right = {
         "landing": ("consumed", ("ok_rows", "rejected_rows")),
+        "replay": ("replayed_rows", ("ok_rows",)),
         "silver": ("ok_rows", ("silver_rows", "duplicate_rows", "filtered_rows")),
         "gateway": ("seen_rows", ("passed_rows", "filtered_rows", "rejected_rows")),
         "gold": ("silver_rows", ("gold_rows",)),

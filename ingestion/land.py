@@ -4,23 +4,22 @@ If the process dies between any two steps the next start reads the table's posit
 what was not committed; what was committed is never read again.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import polars as pl
-import structlog
 
 from contracts import registry
 from contracts.base import Contract
 from ingestion.batch import Batch
 from ingestion.check import check, refuse_if_disabled
+from ingestion.dead_letters import send_new
 from ingestion.kafka_client import Topics
 from ingestion.sources.base import Source
 from ingestion.sources.kafka import KafkaSource
@@ -32,10 +31,6 @@ from lake.settings import Settings
 
 if TYPE_CHECKING:
     from ingestion.generate.plan import Plan
-
-log = structlog.get_logger()
-
-IDLE_SECONDS = 0.02  # between looks at the topics when none of them had a batch ready
 
 Progress = Callable[[Commit], None]
 
@@ -77,12 +72,12 @@ class Landing:
 def land(source: Source, writer: BronzeWriter, progress: Progress | None = None) -> Landing:
     """Land everything a source hands over; returns when the source ends."""
     landing = Landing(writer.contract.dataset)
-    for _ in _steps(source, writer, landing, progress):
+    for _ in steps(source, writer, landing, progress):
         pass
     return landing
 
 
-def _steps(
+def steps(
     source: Source, writer: BronzeWriter, landing: Landing, progress: Progress | None
 ) -> Generator[bool, None, None]:
     """Land batch by batch, each while the next is read; gives way whenever the source has nothing.
@@ -100,7 +95,8 @@ def _steps(
                 progress(commit)
 
     def position(unit: str) -> int:
-        settle()  # what is under way may move it
+        settle()  # what is under way may move it, and so may others
+        writer.refresh()
         return writer.next_position(unit)
 
     with _Aside(writer) as aside:
@@ -206,7 +202,9 @@ def land_topics(
         return []
     contracts = [registry.get(name) for name in datasets] or list(registry.all_contracts().values())
     if follow:
-        return _follow(settings, contracts, progress)
+        from ingestion.follow import follow_topics
+
+        return follow_topics(settings, contracts, progress)
     landings = []
     topics = Topics(settings)
     for contract in contracts:
@@ -215,6 +213,7 @@ def land_topics(
                 landings.append(_land_topics(settings, contract, topics, progress))
         except Busy as busy:
             landings.append(Landing(contract.dataset, held_by=str(busy)))
+    send_new(settings, [contract.dataset for contract in contracts])
     return landings
 
 
@@ -223,33 +222,6 @@ def _land_topics(
 ) -> Landing:
     with closing(KafkaSource(contract, settings, follow=False, topics=topics)) as source:
         return land(source, BronzeWriter(contract, layout(settings)), progress)
-
-
-def _follow(
-    settings: Settings, contracts: list[Contract], progress: Progress | None
-) -> list[Landing]:
-    """Land all topics as records come, until interrupted; a turn for each dataset in a circle."""
-    landings = [Landing(contract.dataset) for contract in contracts]
-    topics = Topics(settings)
-    with ExitStack() as stack:
-        turns = []
-        for contract, landing in zip(contracts, landings, strict=True):
-            stack.enter_context(held(layout(settings).lock(f"ingest.{contract.dataset}")))
-            source = KafkaSource(contract, settings, follow=True, topics=topics)
-            stack.enter_context(closing(source))
-            writer = BronzeWriter(contract, layout(settings))
-            turn = _steps(source, writer, landing, progress)
-            stack.callback(turn.close)  # before its source: it may still acknowledge
-            turns.append(turn)
-        try:
-            while True:
-                landed = [next(turn) for turn in turns]
-                if not any(landed):
-                    time.sleep(IDLE_SECONDS)
-                topics.refresh()
-        except KeyboardInterrupt:
-            log.info("stopped", reason="interrupted")
-    return landings
 
 
 def land_generated(

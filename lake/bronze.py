@@ -91,6 +91,12 @@ class BronzeWriter:
         """The first position of `unit` that is not landed; 0 for a new unit."""
         return self.table.transaction_version(unit) or 0
 
+    def refresh(self) -> None:
+        """See what others have committed meanwhile, synced, as whoever reads positions must."""
+        before = self.table.version()
+        self.table.update_incremental()
+        delta.sync_log(self.root, before + 1, self.table.version())
+
     def commit(
         self,
         good: pl.DataFrame,

@@ -8,6 +8,8 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from lake import damage, delta_log
+
 _DUCKDB_TYPE = {
     pa.string(): "varchar",
     pa.large_string(): "varchar",
@@ -25,9 +27,15 @@ def data_files(root: Path, version: int) -> pl.DataFrame:
     """The files of a Delta table at a version, one row each.
 
     Columns: path (absolute), rows, one `partition.<name>` per partition column and the
-    `min.<column>` / `max.<column>` statistics that the writer recorded.
+    `min.<column>` / `max.<column>` statistics that the writer recorded. Raises damage.Damaged if
+    the log cannot be read, or a file is gone or has another size than the log says.
     """
-    actions = pl.DataFrame(DeltaTable(str(root), version=version).get_add_actions(flatten=True))
+    with damage.named(root):
+        delta_log.check_tail(root, version)
+        table = DeltaTable(str(root), version=version)
+        actions = pl.DataFrame(table.get_add_actions(flatten=True))
+        for path, size in actions.select("path", "size_bytes").iter_rows():
+            damage.check_size(f"{root}/{path}", size)
     return actions.with_columns(
         path=pl.lit(f"{root}/") + pl.col("path"), rows=pl.col("num_records")
     ).drop("size_bytes", "modification_time", "num_records")

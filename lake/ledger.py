@@ -10,11 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from contracts import registry
-from lake import delta
+from lake import delta, delta_log
 from lake.bronze import METADATA_KEY
 from lake.layout import Layout
 
@@ -43,6 +42,7 @@ def append_new(layout: Layout) -> int:
     """Bring the ledger up to the bronze logs; returns the number of rows added.
 
     Two processes may try at once: the application transaction lets one of them win.
+    Raises delta_log.LogBroken where a log cannot be read.
     """
     table = delta.open_or_create(layout.ledger, SCHEMA, [])
     rows: list[dict[str, Any]] = []
@@ -65,20 +65,23 @@ def append_new(layout: Layout) -> int:
 
 def bronze_version(layout: Layout, dataset: str) -> int | None:
     """Newest version of a bronze table, None if nothing was ever landed."""
-    path = str(layout.bronze(dataset))
-    return DeltaTable(path).version() if DeltaTable.is_deltatable(path) else None
+    root = layout.bronze(dataset)
+    return delta_log.newest(root) if delta_log.is_table(root) else None
 
 
 def _commits(layout: Layout, dataset: str, first: int) -> tuple[list[dict[str, Any]], int]:
-    """Ledger rows of the commits from version `first` on, and the newest version."""
+    """Ledger rows of the commits from version `first` on, and the newest version.
+
+    Raises delta_log.LogBroken where an entry cannot be read.
+    """
     newest = bronze_version(layout, dataset)
     if newest is None or newest < first:
         return [], -1
-    history = DeltaTable(str(layout.bronze(dataset))).history(newest - first + 1)
     rows = []
-    for entry in sorted(history, key=lambda e: int(e["version"])):
-        if METADATA_KEY in entry and first <= int(entry["version"]) <= newest:
-            rows += _rows(dataset, int(entry["version"]), json.loads(entry[METADATA_KEY]))
+    for version in range(first, newest + 1):
+        info = delta_log.commit_info(delta_log.read(layout.bronze(dataset), version))
+        if METADATA_KEY in info:
+            rows += _rows(dataset, version, json.loads(info[METADATA_KEY]))
     return rows, newest
 
 

@@ -1,9 +1,9 @@
 """Pins: the one vector of bronze versions that a build reads (invariant 6), as DuckDB views."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 from deltalake import DeltaTable
@@ -12,12 +12,14 @@ from duckdb import DuckDBPyConnection
 from contracts import registry
 from contracts.base import Contract
 from contracts.derive.arrow import OK, REJECTED, partition_columns, table_schema
-from lake import ledger
+from lake import damage, delta_log, holds, ledger
 from lake.files import data_files, literal, relation
 from lake.layout import Layout
 
 # dataset -> bronze version; a dataset without a table is absent
 Pin = dict[str, int]
+
+REPLAY = "replay:"  # what the unit of a replayed row begins with; its own unit follows
 
 
 def newest(layout: Layout) -> Pin:
@@ -39,35 +41,50 @@ _NO_FILES = pl.Schema(
 
 @dataclass(frozen=True)
 class Bronze:
-    """One dataset's files at a pin, and which of them came since the one before."""
+    """One dataset's files at a pin, and since when (UTC) rows are news; None: none are."""
 
     contract: Contract
     files: pl.DataFrame
-    known: frozenset[str]
+    news_since: datetime | None
 
     @property
     def fresh(self) -> pl.DataFrame:
-        """Files that the previous pin did not have."""
-        return self.files.filter(~pl.col("path").is_in(list(self.known)))
+        """Files that may hold news. Compaction puts old rows into new files: only times tell."""
+        return _landed_since(self.files, self.news_since)
 
 
-def bronze_at(layout: Layout, contract: Contract, now: Pin, before: Pin) -> Bronze:
-    """The dataset's files at `now`, and at `before` to tell the fresh ones."""
+def bronze_at(
+    layout: Layout, contract: Contract, now: Pin, news_since: Mapping[str, datetime]
+) -> Bronze:
+    """The dataset's files at `now`; `news_since` says from when on the rows of a dataset count."""
     root, dataset = layout.bronze(contract.dataset), contract.dataset
+    since = news_since.get(dataset)
     if dataset not in now:
-        return Bronze(contract, pl.DataFrame(schema=_NO_FILES), frozenset())
+        return Bronze(contract, pl.DataFrame(schema=_NO_FILES), since)
     files = data_files(root, now[dataset])
     if files.is_empty():  # a table that nothing has landed in yet: no file, so no statistics
-        return Bronze(contract, pl.DataFrame(schema=_NO_FILES), frozenset())
-    if dataset not in before:
-        return Bronze(contract, files, frozenset())
-    if before[dataset] == now[dataset]:
-        return Bronze(contract, files, frozenset(files["path"]))
-    return Bronze(contract, files, frozenset(data_files(root, before[dataset])["path"]))
+        return Bronze(contract, pl.DataFrame(schema=_NO_FILES), since)
+    return Bronze(contract, files, since)
+
+
+def news_since(conn: DuckDBPyConnection, before: Pin) -> dict[str, datetime]:
+    """When the first of the commits after a pin landed (UTC), for the datasets that have one.
+
+    To the second before: statistics in a log need not be finer. Needs the view ledger.commits.
+    """
+    news = [
+        f"dataset = {literal(name)} and version > {version}" for name, version in before.items()
+    ]
+    news.append(f"dataset not in ({', '.join(map(literal, ['', *before]))})")
+    found = conn.execute(
+        "select dataset, epoch(min(committed_at))::bigint - 1 from ledger.commits "
+        f"where {' or '.join(news)} group by 1"
+    ).fetchall()
+    return {name: datetime.fromtimestamp(second, UTC) for name, second in found}
 
 
 def create_views(conn: DuckDBPyConnection, layout: Layout, now: Pin, before: Pin) -> None:
-    """Views of what a build reads.
+    """Views of what a build reads. While the connection lives, no file of `now` is removed.
 
     bronze.<dataset>          rows that kept the contract
     bronze.<dataset>_fresh    rows of both verdicts in commits since the pin `before`
@@ -77,11 +94,14 @@ def create_views(conn: DuckDBPyConnection, layout: Layout, now: Pin, before: Pin
     quarantine.<dataset>      rejected rows
     ledger.commits            the ledger
     """
+    at = delta_log.newest(layout.ledger) if delta_log.is_table(layout.ledger) else None
+    holds.hold(conn, layout, now if at is None else {**now, holds.LEDGER: at})
     for schema in ("bronze", "quarantine", "ledger"):
         conn.execute(f"create schema if not exists {schema}")
-    create_ledger_view(conn, layout)
-    everything = [bronze_at(layout, c, now, before) for c in registry.all_contracts().values()]
-    since = _first_hour([bronze.fresh for bronze in everything])
+    create_ledger_view(conn, layout, at)
+    news = news_since(conn, before)
+    everything = [bronze_at(layout, c, now, news) for c in registry.all_contracts().values()]
+    since = min(news.values()).replace(minute=0, second=0, microsecond=0) if news else None
     old = grown(conn)
     for bronze in everything:
         name = bronze.contract.dataset
@@ -100,11 +120,14 @@ def grown(conn: DuckDBPyConnection) -> set[str]:
             if name in contracts and version != contracts[name].version}  # fmt: skip
 
 
-def create_ledger_view(conn: DuckDBPyConnection, layout: Layout) -> None:
-    """View ledger.commits over the ledger's files."""
+def create_ledger_view(
+    conn: DuckDBPyConnection, layout: Layout, version: int | None = None
+) -> None:
+    """View ledger.commits over the ledger's files, of the newest version if none is given."""
     paths: list[str] = []
-    if DeltaTable.is_deltatable(str(layout.ledger)):
-        paths = DeltaTable(str(layout.ledger)).file_uris()
+    if delta_log.is_table(layout.ledger):
+        with damage.named(layout.ledger):
+            paths = DeltaTable(str(layout.ledger), version=version).file_uris()
     conn.execute(
         "create or replace view ledger.commits as "
         "select *, date_trunc('hour', committed_at) as landed_hour "
@@ -129,23 +152,65 @@ def _create_bronze_views(
         f"bronze.{name}_landed": (_landed_since(bronze.files, since), "true"),
         f"bronze.{name}_all": (bronze.files, "true"),
     }
+    # Models know a replayed row by the unit that it came in: it is what it would have been there.
+    own_unit = f"* replace (regexp_replace(unit, '^{REPLAY}', '') as unit)"
+    has_replays = not _replayed_at(conn, name).is_empty()
     for view, (files, where) in views.items():
+        shown = own_unit if has_replays and view == f"bronze.{name}" else "*"
         source = _relation(contract, files, is_grown)
-        conn.execute(f"create or replace view {view} as select * from {source} where {where}")
+        conn.execute(f"create or replace view {view} as select {shown} from {source} where {where}")
     create_quarantine_view(conn, contract, bronze.files, is_grown)
 
 
 def create_quarantine_view(
     conn: DuckDBPyConnection, contract: Contract, files: pl.DataFrame, is_grown: bool
 ) -> None:
-    """View quarantine.<dataset>: what people look at to see what was refused and why."""
+    """View quarantine.<dataset>: what people look at to see what was refused and why.
+
+    `state` is open, or replayed with the moment and the batch. Needs the view ledger.commits,
+    which says when something was replayed: only files of those moments are looked into.
+    """
     rejected = files.filter(pl.col("partition.verdict") == REJECTED)
-    source = _relation(contract, rejected, is_grown)
-    conn.execute(
-        f"create or replace view quarantine.{contract.dataset} as select reject_code, "
-        f"reject_message, source, unit, position, raw, contract_version, batch, "
-        f"make_timestamptz(recv_ts_ns // 1000) as recv_ts, ingest_ts from {source}"
+    accepted = files.filter(pl.col("partition.verdict") == OK)
+    replays = _landed_at(accepted, _replayed_at(conn, contract.dataset))
+    # Of two replays the first counts; the account of replays opens on the second.
+    outcome = (
+        f"select substr(unit, {len(REPLAY) + 1}) as unit, position, min(ingest_ts) as replayed_at, "
+        f"min_by(batch, ingest_ts) as replayed_batch from {_relation(contract, replays, is_grown)} "
+        f"where starts_with(unit, {literal(REPLAY)}) group by 1, 2"
     )
+    conn.execute(
+        f"create or replace view quarantine.{contract.dataset} as select q.reject_code, "
+        "q.reject_message, q.source, q.unit, q.position, q.raw, q.contract_version, q.batch, "
+        "make_timestamptz(q.recv_ts_ns // 1000) as recv_ts, q.ingest_ts, q.recv_ts_ns, "
+        "q.delivery_unit, case when r.replayed_batch is null then 'open' else 'replayed' end as "
+        "state, r.replayed_at, r.replayed_batch "
+        f"from {_relation(contract, rejected, is_grown)} as q "
+        f"left join ({outcome}) as r on q.unit = r.unit and q.position = r.position"
+    )
+
+
+def _replayed_at(conn: DuckDBPyConnection, dataset: str) -> pl.Series:
+    """When replays of a dataset landed, as microseconds since epoch, in order."""
+    moments = conn.execute(
+        "select distinct epoch_us(committed_at) from ledger.commits "
+        "where dataset = ? and starts_with(unit, ?) order by 1",
+        [dataset, REPLAY],
+    ).fetchall()
+    return pl.Series([moment for (moment,) in moments], dtype=pl.Int64)
+
+
+def _landed_at(files: pl.DataFrame, moments: pl.Series) -> pl.DataFrame:
+    """Files that may hold rows landed at one of the moments; compaction keeps both bounds.
+
+    The log of a compaction by delta-rs keeps them to the millisecond, cut off.
+    """
+    if moments.is_empty() or files.is_empty():
+        return files.clear()
+    earliest, latest = (files[f"{side}.ingest_ts"].dt.epoch("us") for side in ("min", "max"))
+    following = moments.search_sorted(earliest.fill_null(0))
+    next_moment = pl.Series([*moments, None], dtype=pl.Int64).gather(following)
+    return files.filter((next_moment < latest + 1_000).fill_null(False) | latest.is_null())
 
 
 def _relation(contract: Contract, files: pl.DataFrame, is_grown: bool) -> str:
@@ -162,14 +227,10 @@ def _relation(contract: Contract, files: pl.DataFrame, is_grown: bool) -> str:
     return f"(from {relation([], schema)} union all by name from {rows})"
 
 
-def _first_hour(fresh: Sequence[pl.DataFrame]) -> datetime | None:
-    """The hour in which the first of the fresh files landed; None if there is none."""
-    first = [files["min.ingest_ts"].min() for files in fresh if files.height]
-    return min(first).replace(minute=0, second=0, microsecond=0) if first else None  # type: ignore
-
-
 def _landed_since(files: pl.DataFrame, since: datetime | None) -> pl.DataFrame:
-    return files.clear() if since is None else files.filter(pl.col("max.ingest_ts") >= since)
+    if since is None or files.is_empty():
+        return files.clear()
+    return files.filter((pl.col("max.ingest_ts") >= since).fill_null(True))
 
 
 def positions(conn: DuckDBPyConnection, pin: Pin) -> dict[str, dict[str, int]]:

@@ -14,11 +14,11 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from duckdb import DuckDBPyConnection
 
 from lake import delta
+from lake.delta_table import Table
 from lake.durable import fault_point, put_if_absent
 from lake.files import arrow_schema, literal, names, quoted, relation
 from lake.layout import Layout
@@ -139,20 +139,20 @@ def _publish_table(
     return Published("table", version, build_id=build_id)
 
 
-def _rolled_back(table: DeltaTable, root: Path, version: int) -> DeltaTable:
+def _rolled_back(table: Table, root: Path, version: int) -> Table:
     """The table as a record names it: a build died between its commits and its record, and nobody
     was shown them."""
     try:
         table.restore(version)
     except DeltaError as error:
         raise PublishConflict(_CONFLICT.format(root)) from error
-    rolled_back = DeltaTable(str(root))
+    rolled_back = Table(root)
     delta.sync_log(root, version, rolled_back.version())
     return rolled_back
 
 
 def _commit(
-    table: DeltaTable,
+    table: Table,
     root: Path,
     files: Sequence[delta.DataFile],
     removed: Sequence[str],
@@ -257,7 +257,7 @@ def _relation(model: Model) -> str:
     return f"{quoted(model.schema)}.{quoted(model.name)}"
 
 
-def _files_by_part(table: DeltaTable) -> dict[str, list[str]]:
+def _files_by_part(table: Table) -> dict[str, list[str]]:
     actions = pl.DataFrame(table.get_add_actions(flatten=True))
     found: dict[str, list[str]] = {}
     for path, part in actions.select("path", f"partition.{PART}").iter_rows():
@@ -265,5 +265,5 @@ def _files_by_part(table: DeltaTable) -> dict[str, list[str]]:
     return found
 
 
-def _relative_files(table: DeltaTable) -> list[str]:
+def _relative_files(table: Table) -> list[str]:
     return [path for paths in _files_by_part(table).values() for path in paths]

@@ -7,17 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-PROJECT = Path(__file__).resolve().parent.parent
+from lake.kafka_settings import KafkaSettings
+from lake.project import PROJECT, absolute
+
+__all__ = ["PROJECT", "Settings", "SettingsError", "environment_of", "load_settings"]
 
 
 class SettingsError(ValueError):
     """A setting is wrong; the message names the variable, its value and what it may be."""
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings):
     """Settings of one process. Every field is an environment variable (its alias)."""
 
     model_config = SettingsConfigDict(populate_by_name=True, frozen=True, extra="ignore")
@@ -30,30 +33,93 @@ class Settings(BaseSettings):
         None, alias="TICKLAKE_INBOX", description="files to land: <feed>/<YYYY-MM-DD>/..."
     )
 
-    kafka_bootstrap: str = Field(
-        "127.0.0.1:19092", alias="TICKLAKE_KAFKA_BOOTSTRAP", description="empty: no Kafka at all"
-    )
-    kafka_group: str = Field("ticklake", alias="TICKLAKE_KAFKA_GROUP")
-    kafka_timeout_s: float = Field(15.0, alias="TICKLAKE_KAFKA_TIMEOUT", gt=0)
-    kafka_delivery_timeout_s: float = Field(
-        120.0,
-        alias="TICKLAKE_KAFKA_DELIVERY_TIMEOUT",
-        ge=1,
-        le=86_400,
-        description="seconds that a sent record waits for a broker that is away",
-    )
-    kafka_compression: Literal["none", "lz4", "zstd", "snappy"] = Field(
-        "lz4", alias="TICKLAKE_KAFKA_COMPRESSION", description="of what is sent"
-    )
-
     batch_rows: int = Field(100_000, alias="TICKLAKE_BATCH_ROWS", ge=1, le=5_000_000)
     batch_seconds: float = Field(1.0, alias="TICKLAKE_BATCH_SECONDS", gt=0, le=600)
     max_record_bytes: int = Field(262_144, alias="TICKLAKE_MAX_RECORD_BYTES", ge=256)
+
+    dead_letters: bool = Field(
+        False, alias="TICKLAKE_DEAD_LETTERS", description="send rejected Kafka records on"
+    )
+    dead_letter_topics: str = Field(
+        "",
+        alias="TICKLAKE_DEAD_LETTER_TOPICS",
+        pattern=r"^(\w+=[\w.-]+(,\w+=[\w.-]+)*)?$",
+        description="dataset=topic,... where it is not <topic>.dlq",
+    )
 
     build_from: date | None = Field(None, alias="TICKLAKE_BUILD_FROM", description="first UTC day")
     build_to: date | None = Field(None, alias="TICKLAKE_BUILD_TO", description="day after the last")
     build_memory: str = Field("4GB", alias="TICKLAKE_BUILD_MEMORY", pattern=r"^\d+(\.\d+)?[KMGT]B$")
     build_threads: int = Field(2, alias="TICKLAKE_BUILD_THREADS", ge=1, le=256)
+
+    vendor_timeout_s: float = Field(
+        30.0, alias="TICKLAKE_VENDOR_TIMEOUT", gt=0, description="seconds of one request"
+    )
+    vendor_patience_s: float = Field(
+        300.0,
+        alias="TICKLAKE_VENDOR_PATIENCE",
+        ge=0,
+        description="seconds to go on asking a vendor that is away or says: later",
+    )
+    alpaca_key: SecretStr | None = Field(None, alias="TICKLAKE_ALPACA_KEY")
+    alpaca_secret: SecretStr | None = Field(None, alias="TICKLAKE_ALPACA_SECRET")
+    alpaca_feed: Literal["iex", "sip"] = Field("iex", alias="TICKLAKE_ALPACA_FEED")
+    alpaca_rate: int = Field(
+        200, alias="TICKLAKE_ALPACA_RATE", ge=1, description="requests a minute"
+    )
+    alpaca_catch_up_h: float = Field(
+        96.0,
+        alias="TICKLAKE_ALPACA_CATCH_UP",
+        ge=0,
+        description="hours that a stream fetches after a break, at most",
+    )
+    alpaca_url: str = Field("https://data.alpaca.markets", alias="TICKLAKE_ALPACA_URL")
+    alpaca_stream_url: str = Field(
+        "wss://stream.data.alpaca.markets", alias="TICKLAKE_ALPACA_STREAM_URL"
+    )
+    reddit_client_id: SecretStr | None = Field(None, alias="TICKLAKE_REDDIT_CLIENT_ID")
+    reddit_client_secret: SecretStr | None = Field(None, alias="TICKLAKE_REDDIT_CLIENT_SECRET")
+    reddit_user_agent: str = Field(
+        "python:ticklake:0.1 (market data)", alias="TICKLAKE_REDDIT_USER_AGENT", min_length=7
+    )
+    reddit_subreddits: str = Field("wallstreetbets,stocks", alias="TICKLAKE_REDDIT_SUBREDDITS")
+    reddit_tickers: str = Field(
+        "AAPL,GOOGL,MSFT,AMZN,TSLA,NVDA,META,NFLX",
+        alias="TICKLAKE_REDDIT_TICKERS",
+        description="tickers that count without a $ before them",
+    )
+    reddit_poll_s: float = Field(60.0, alias="TICKLAKE_REDDIT_POLL", ge=1)
+    reddit_url: str = Field("https://www.reddit.com", alias="TICKLAKE_REDDIT_URL")
+    reddit_oauth_url: str = Field("https://oauth.reddit.com", alias="TICKLAKE_REDDIT_OAUTH_URL")
+
+    listen_host: str = Field("127.0.0.1", alias="TICKLAKE_LISTEN_HOST")
+    listen_port: int = Field(8765, alias="TICKLAKE_LISTEN_PORT", ge=0, le=65_535)
+    listen_tokens: SecretStr | None = Field(
+        None, alias="TICKLAKE_LISTEN_TOKENS", description="name:token, several with commas"
+    )
+    listen_rate: int = Field(
+        50_000, alias="TICKLAKE_LISTEN_RATE", ge=1, description="records a second of one client"
+    )
+    listen_connections: int = Field(100, alias="TICKLAKE_LISTEN_CONNECTIONS", ge=1)
+    listen_buffer_bytes: int = Field(
+        33_554_432,
+        alias="TICKLAKE_LISTEN_BUFFER_BYTES",
+        ge=65_536,
+        description="of a dataset's records that wait for their commit",
+    )
+
+    retention_h: float = Field(
+        24.0,
+        alias="TICKLAKE_RETENTION_HOURS",
+        ge=1,
+        description="hours that files are kept for those who may still read them",
+    )
+    compact_rows: int = Field(
+        2_000_000,
+        alias="TICKLAKE_COMPACT_ROWS",
+        ge=2,
+        description="rows of a file from which on it is large enough",
+    )
 
     log_format: Literal["console", "json"] = Field("console", alias="TICKLAKE_LOG_FORMAT")
 
@@ -79,17 +145,23 @@ class Settings(BaseSettings):
     @cached_property
     def root(self) -> Path:
         """The lake's folder, absolute."""
-        return _absolute(Path(self.lake_uri.removeprefix("file://")))
+        return absolute(Path(self.lake_uri.removeprefix("file://")))
 
     @cached_property
     def local(self) -> Path:
         """Local working folder, absolute: DuckDB files, locks, logs."""
-        return _absolute(self.local_dir) if self.local_dir else self.root
+        return absolute(self.local_dir) if self.local_dir else self.root
 
     @cached_property
     def inbox(self) -> Path:
         """Folder where files to land are dropped, absolute."""
-        return _absolute(self.inbox_dir) if self.inbox_dir else self.local / "inbox"
+        return absolute(self.inbox_dir) if self.inbox_dir else self.local / "inbox"
+
+    @cached_property
+    def dead_letter_names(self) -> dict[str, str]:
+        """Dataset -> topic of its dead letters, where one is given."""
+        pairs = (pair.partition("=") for pair in self.dead_letter_topics.split(",") if pair)
+        return {dataset: topic for dataset, _, topic in pairs}
 
 
 class _Given(Settings):
@@ -128,12 +200,6 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "TICKLAKE_INBOX": str(settings.inbox),
         "TICKLAKE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
     }
-
-
-def _absolute(path: Path) -> Path:
-    """A relative path counts from the project, not from where the command happens to run:
-    `dbt build` in dbt/ and `ticklake status` beside it must mean the same lake."""
-    return (PROJECT / path.expanduser()).resolve()
 
 
 def _explain(error: ValidationError) -> str:

@@ -3,88 +3,71 @@
 Its log lies on the disk, so it can be killed and started again on the same messages.
 """
 
-import shutil
 import subprocess
-import tempfile
 import time
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaException
+import pytest
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from tests.embedded_broker import free_port
+from ticklake.services import kafka
+from ticklake.services.processes import ServiceError
 
-VERSION = "4.1.0"
-JARS = Path.home() / ".cache" / "ticklake-tests" / f"kafka-{VERSION}"
-CLUSTER = "MkU3OEVBNTcwNTJENDM2Qk"  # Kafka wants 16 bytes in base64
-DOWNLOAD_SECONDS = 300.0
 ANSWER_SECONDS = 60.0
-
-_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>ticklake</groupId><artifactId>tests</artifactId><version>1</version>
-  <packaging>pom</packaging>
-  <dependencies><dependency>
-    <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
-    <version>{VERSION}</version>
-  </dependency></dependencies>
-</project>
-"""
-
-_PROPERTIES = """
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-log.dirs={folder}/log
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=true
-"""
-
-
-class KafkaMissing(RuntimeError):
-    """Java, Maven or the registry is out of reach: there is no Apache Kafka to test with."""
 
 
 class ApacheKafka:
     """A one-node cluster in a folder; `with ApacheKafka(tmp_path) as kafka:` starts and kills it.
 
     Topics are made by whoever names one that does not exist, as in a cluster as it is shipped.
+    `more` are properties of the node besides, `listeners` other ways in than the open one: name ->
+    protocol; `address` says where. `format_arguments` are Kafka's own, e.g. for SCRAM users.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        more: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str] | None = None,
+        format_arguments: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
-        self.port, self._controller = free_port(), free_port()
-        self.cluster = CLUSTER
+        self.port = kafka.free_port()
+        self.cluster = kafka.new_cluster()
+        self._facts = {"auto.create.topics.enable": "true", **(more or {})}
+        self._listeners = dict(listeners or {})
+        self._ports = {name: kafka.free_port() for name in self._listeners}
+        self._format_arguments = format_arguments
         self._process: subprocess.Popen[bytes] | None = None
         quick = {"reconnect.backoff.max.ms": 500, "log_level": 0}
-        self._admin = AdminClient({"bootstrap.servers": self.bootstrap, **quick})
+        self._client = {"bootstrap.servers": self.bootstrap, **quick}
+        self.admin = AdminClient(self._client)
 
     @property
     def bootstrap(self) -> str:
         """Address for TICKLAKE_KAFKA_BOOTSTRAP."""
         return f"127.0.0.1:{self.port}"
 
+    def address(self, listener: str) -> str:
+        """Address of one of `listeners`."""
+        return f"127.0.0.1:{self._ports[listener]}"
+
     def unit(self, topic: str, partition: int) -> str:
         """What positions in a topic-partition of this cluster count in."""
         return f"kafka:{self.cluster}/{topic}/{partition}"
 
     def __enter__(self) -> Self:
-        properties = self.folder / "server.properties"
-        facts = {"folder": self.folder, "port": self.port, "controller": self._controller}
-        properties.write_text(_PROPERTIES.format(**facts))
-        format_log = ["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(properties)]
-        subprocess.run(_java(*format_log), check=True, capture_output=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        facts = kafka.properties(self.folder, self.port, self._facts)
+        for name, protocol in self._listeners.items():
+            facts["listeners"] += f",{name}://{self.address(name)}"
+            facts["advertised.listeners"] += f",{name}://{self.address(name)}"
+            facts["listener.security.protocol.map"] += f",{name}:{protocol}"
+        kafka.format_log(self.folder, facts, self.cluster, self._format_arguments)
         self.start()
         return self
 
@@ -100,7 +83,7 @@ class ApacheKafka:
         """Start it on the log that its folder holds; returns when it answers."""
         with (self.folder / "server.out").open("ab") as out:
             self._process = subprocess.Popen(
-                _java("kafka.Kafka", str(self.folder / "server.properties")),
+                kafka.java("kafka.Kafka", str(self.folder / "server.properties")),
                 stdout=out,
                 stderr=out,
             )
@@ -118,56 +101,50 @@ class ApacheKafka:
             self._process.wait()
             self._process = None
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, e.g. SIGSTOP for a broker that hangs and SIGCONT to let it go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def topics(self) -> set[str]:
         """Names of the topics that exist."""
-        return set(self._admin.list_topics(timeout=10).topics)
+        return set(self.admin.list_topics(timeout=10).topics)
 
-    def create_topic(self, topic: str, partitions: int = 1) -> None:
+    def create_topic(
+        self, topic: str, partitions: int = 1, config: Mapping[str, str] | None = None
+    ) -> None:
         """Make a topic. Raises KafkaException if it exists."""
-        made = self._admin.create_topics([NewTopic(topic, partitions, replication_factor=1)])
-        made[topic].result(timeout=30)
+        wanted = NewTopic(topic, partitions, replication_factor=1, config=dict(config or {}))
+        self.admin.create_topics([wanted])[topic].result(timeout=30)
+
+    def delete_topic(self, topic: str) -> None:
+        """Delete a topic; returns when its name is free."""
+        self.admin.delete_topics([topic])[topic].result(timeout=30)
+        while topic in self.topics():
+            time.sleep(0.05)
 
     def add_partitions(self, topic: str, total: int) -> None:
         """Let a topic have more partitions than before."""
-        made = self._admin.create_partitions([NewPartitions(topic, total)])
+        made = self.admin.create_partitions([NewPartitions(topic, total)])
         made[topic].result(timeout=30)
+
+    def delete_records(self, topic: str, partition: int, before: int) -> None:
+        """Forget the records of a partition before an offset, as retention does."""
+        place = TopicPartition(topic, partition, before)
+        admin = AdminClient(self._client)  # one that knew a topic of that name looks for its leader
+        for answer in admin.delete_records([place]).values():
+            answer.result()
 
     def _answers(self) -> bool:
         try:
-            return bool(self._admin.list_topics(timeout=1).brokers)
+            return bool(self.admin.list_topics(timeout=1).brokers)
         except KafkaException:
             return False
 
 
-@cache
-def jars() -> Path:
-    """Folder with Kafka and what it needs, downloaded once. Raises KafkaMissing with the reason."""
-    for program in ("java", "mvn"):
-        if shutil.which(program) is None:
-            raise KafkaMissing(f"{program} is not installed")
-    if JARS.is_dir():
-        return JARS
-    JARS.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=JARS.parent) as scratch:
-        (Path(scratch) / "pom.xml").write_text(_POM)
-        command = ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"]
-        try:
-            subprocess.run(
-                [*command, "-DoutputDirectory=jars"],
-                cwd=scratch,
-                check=True,
-                capture_output=True,
-                text=True,
-                timeout=DOWNLOAD_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            raise KafkaMissing(f"Maven took more than {DOWNLOAD_SECONDS:g} s") from None
-        except subprocess.CalledProcessError as error:
-            raise KafkaMissing(f"Maven could not fetch it: {error.stdout[-300:]}") from None
-        if not JARS.is_dir():  # another test run may have been faster
-            (Path(scratch) / "jars").replace(JARS)
-    return JARS
-
-
-def _java(*command: str) -> list[str]:
-    return ["java", "-Xmx512m", "-cp", f"{jars()}/*", *command]
+def require_kafka() -> None:
+    """Download it once; skip the test, with the reason, where it cannot be had."""
+    try:
+        kafka.jars()
+    except ServiceError as reason:
+        pytest.skip(f"no Apache Kafka here: {reason}")

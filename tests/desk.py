@@ -44,11 +44,12 @@ class Desk:
         recv_ns: int = 4_000_000_000_000_000_000,
         source: str = "test",
         delivery_unit: str | None = None,
+        writer: BronzeWriter | None = None,
     ) -> Commit:
-        """Land records as one batch at the unit's next position."""
+        """Land records as one batch at the unit's next position; a new writer by default."""
         contract = registry.get(dataset)
         raw = [r if isinstance(r, bytes) else json.dumps(r).encode() for r in records]
-        writer = BronzeWriter(contract, self.layout)
+        writer = writer or BronzeWriter(contract, self.layout)
         first = writer.next_position(unit)
         size = len(raw)
         provenance = pl.DataFrame(

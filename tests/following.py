@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,20 @@ def following(settings: Settings, *datasets: str) -> Iterator["subprocess.Popen[
     finally:
         process.kill()
         process.wait()
+
+
+def wait_for_line(process: "subprocess.Popen[str]", said: str, seconds: float) -> str:
+    """Wait until the process prints a line with these words; returns it. Fails after `seconds`."""
+    assert process.stdout is not None
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        for line in process.stdout:
+            if said in line:
+                return line
+    finally:
+        timer.cancel()
+    raise AssertionError(f"process {process.pid} did not say {said!r} within {seconds} s")
 
 
 def wait_for(rows: int, settings: Settings, seconds: float, dataset: str = "trades") -> float:

@@ -6,8 +6,22 @@ import sys
 import structlog
 import typer
 
+from lake.damage import explained
 from lake.settings import SettingsError, load_settings
-from ticklake.commands import build, demo, generate, ingest, look, prove, services
+from ticklake.commands import (
+    alpaca,
+    build,
+    demo,
+    generate,
+    ingest,
+    listen,
+    look,
+    maintain,
+    prove,
+    quarantine,
+    reddit,
+    services,
+)
 from ticklake.console import stop
 
 app = typer.Typer(
@@ -16,7 +30,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (generate, ingest, build, look, prove, services, demo):
+for group in (
+    generate,
+    ingest,
+    listen,
+    alpaca,
+    reddit,
+    build,
+    look,
+    prove,
+    quarantine,
+    maintain,
+    services,
+    demo,
+):
     group.register(app)
 
 
@@ -31,6 +58,8 @@ def main() -> None:
         app()
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ROOMS:
+            if found := explained(error):
+                raise stop(found) from None
             raise
         raise stop(str(error), 2 if isinstance(error, SettingsError) else 1) from None
 

@@ -79,7 +79,7 @@ class Pending:
 
     def records(self) -> LaidOut:
         """The records, laid end to end."""
-        return LaidOut([poll.lines for poll in self.polls], self._joined("lengths"))
+        return LaidOut.joined([poll.lines for poll in self.polls], self._joined("lengths"))
 
     def provenance(self, units: Mapping[int, str]) -> pl.DataFrame:
         """A row per record; `units` names the unit of each partition number."""
@@ -127,7 +127,7 @@ def _without(poll: _Poll, numbers: Set[int]) -> _Poll:
     if keep.all():
         return poll
     places = np.flatnonzero(keep).tolist()
-    values = LaidOut([poll.lines], poll.lengths)
+    values = LaidOut.joined([poll.lines], poll.lengths)
     units = poll.delivery_units
     return _Poll(
         lines=b"\n".join(values[place] for place in places),

@@ -22,9 +22,8 @@ class Watch:
     next record, a steady producer would keep a landing that only catches up here for ever.
     """
 
-    def __init__(self, consumer: Consumer, partitions: Iterable[Partition]) -> None:
-        self.consumer = consumer
-        self.open = set(partitions)
+    def __init__(self) -> None:
+        self.open: set[Partition] = set()
         self.start_listening()
 
     def start_listening(self) -> None:
@@ -41,14 +40,14 @@ class Watch:
         """Seconds since the broker last said anything."""
         return time.monotonic() - self.heard
 
-    def refuse_if_ahead(self, position: Mapping[Partition, int]) -> None:
+    def refuse_if_ahead(self, consumer: Consumer, position: Mapping[Partition, int]) -> None:
         """Raise PositionAhead where the table stands beyond the topic's end.
 
         A broker may answer a fetch beyond the end with nothing at all, neither an error nor the
         end; only the high watermark that comes with the answer gives it away. It may lag behind
         for a moment after a change of leader, hence the grace.
         """
-        ends = {partition: self._end(partition) for partition in position}
+        ends = {partition: _end(consumer, partition) for partition in position}
         ahead = [partition for partition, end in ends.items() if 0 <= end < position[partition]]
         if not ahead:
             self.sound = time.monotonic()
@@ -57,12 +56,13 @@ class Watch:
             why = f"the table stands at {position[first]}, the topic ends at {ends[first]}"
             raise PositionAhead(not_in_topic(first, why))
 
-    def _end(self, partition: Partition) -> int:
-        """High watermark of the last answer, negative before the first one."""
-        watermarks: tuple[int, int] = self.consumer.get_watermark_offsets(
-            TopicPartition(*partition), cached=True
-        )
-        return watermarks[1]
+
+def _end(consumer: Consumer, partition: Partition) -> int:
+    """High watermark of the last answer, negative before the first one."""
+    watermarks: tuple[int, int] = consumer.get_watermark_offsets(
+        TopicPartition(*partition), cached=True
+    )
+    return watermarks[1]
 
 
 def not_in_topic(partition: Partition, why: str) -> str:

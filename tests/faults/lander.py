@@ -6,6 +6,7 @@ and reports how the child ended. `Lander` is the client that tests use.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -68,7 +69,9 @@ class Lander:
         given = {**environment, **({"TICKLAKE_FAULT": fault} if fault else {})}
         request = {"environment": given, "dataset": dataset, "contract": contract}
         print(json.dumps(request), file=self._server.stdin, flush=True)
-        return Ended(**json.loads(self._server.stdout.readline()))
+        answer = self._server.stdout.readline()
+        assert answer, "the server of children is gone; its error stands above"
+        return Ended(**json.loads(answer))
 
 
 def _next_version(contract: Any) -> Any:
@@ -120,10 +123,22 @@ def _child(request: dict[str, Any], report: int) -> None:
     os._exit(status)
 
 
-def _serve() -> None:
-    import ingestion.land  # noqa: F401  (what every child would import anew)
+def _import() -> None:
+    """Import what every child would import anew.
+
+    A child waits for ever for polars' threads if they ran before it was forked. An import starts
+    none of them, unless a module computes something with polars while it is imported.
+    """
+    import ingestion.land
     import lake.ledger  # noqa: F401
 
+    names = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    if any(re.match(r"polars-\d", name) for name in names):
+        raise RuntimeError("an import has started polars' threads: no child could use polars")
+
+
+def _serve() -> None:
+    _import()
     for line in sys.stdin:
         reader, report = os.pipe()
         pid = os.fork()

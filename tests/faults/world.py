@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 from lake import ledger
 from lake.layout import Layout, layout
-from lake.settings import load_settings
+from lake.settings import Settings, load_settings
 from tests import bronze_rows
 from tests.embedded_broker import Broker, Sent
 from tests.faults.messages import TOPICS
@@ -52,9 +52,14 @@ class World:
         }
 
     @property
+    def settings(self) -> Settings:
+        """The same as an object."""
+        return load_settings(self.environment)
+
+    @property
     def layout(self) -> Layout:
         """Where the lake's parts lie."""
-        return layout(load_settings(self.environment))
+        return layout(self.settings)
 
     @property
     def table(self) -> Path:

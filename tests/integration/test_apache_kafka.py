@@ -14,7 +14,7 @@ from ingestion.produce import Sender
 from lake.layout import layout
 from lake.settings import Settings, load_settings
 from tests import bronze_rows
-from tests.apache_kafka import ApacheKafka, KafkaMissing, jars
+from tests.apache_kafka import ApacheKafka, require_kafka
 from tests.following import following, wait_for
 from tests.kafka_log import sent_numbers
 
@@ -29,13 +29,8 @@ TRADES = registry.get("trades")
 @pytest.fixture
 def kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
     """A fresh one-node cluster; the test is skipped where there is none to be had."""
-    try:
-        jars()
-    except KafkaMissing as missing:
-        pytest.skip(f"no Apache Kafka here: {missing}")
-    folder = tmp_path / "kafka"
-    folder.mkdir()
-    with ApacheKafka(folder) as started:
+    require_kafka()
+    with ApacheKafka(tmp_path / "kafka") as started:
         yield started
 
 

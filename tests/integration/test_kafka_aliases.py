@@ -14,7 +14,8 @@ from ingestion import kafka_client
 from ingestion.batch import Batch
 from ingestion.kafka_client import BrokerUnreachable, Topics
 from ingestion.land import land_topics
-from ingestion.sources.kafka import ClusterChanged, KafkaSource, PositionAhead
+from ingestion.sources.kafka import ClusterChanged, KafkaSource
+from ingestion.sources.kafka_origin import TopicRecreated
 from lake.bronze import Commit
 from lake.layout import layout
 from lake.settings import Settings
@@ -165,7 +166,7 @@ def test_a_batch_that_is_not_full_yet_holds_nobody_up(
     assert longest < 0.5
 
 
-def test_a_table_ahead_of_an_alias_stops_the_landing_with_its_name(
+def test_an_alias_made_anew_stops_the_landing_with_its_name(
     broker: Broker, kafka_lake: MakeSettings
 ) -> None:
     for topic, count in ((DEFAULT, 10), (FIRST, 20)):
@@ -178,7 +179,7 @@ def test_a_table_ahead_of_an_alias_stops_the_landing_with_its_name(
         for topic, count in ((DEFAULT, 10), (FIRST, 5)):
             another.create_topic(topic)
             another.produce(topic, messages(1, "trades", count, 1))
-        with pytest.raises(PositionAhead, match=rf"^{FIRST}/0: .*stands at 20"):
+        with pytest.raises(TopicRecreated, match=rf"^({DEFAULT}|{FIRST}) was deleted and made"):
             land_trades(settings)
 
 

@@ -11,9 +11,12 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from contracts import registry
+from ingestion.accept import NotAccepted, accept_recreated
 from ingestion.land import land_topics
 from ingestion.produce import produce
 from ingestion.sources.kafka import BrokerUnreachable, KafkaSource, PositionAhead
+from ingestion.sources.kafka_origin import TopicRecreated
+from lake import origins
 from lake.bronze import Commit
 from lake.layout import layout
 from lake.settings import Settings, load_settings
@@ -118,16 +121,57 @@ def test_a_source_can_be_closed_though_its_broker_died_on_a_commit(
     assert time.monotonic() - began < 8
 
 
-@pytest.mark.parametrize("new_records", [0, 5])
-def test_a_table_ahead_of_its_topic_stops_the_landing(
+@pytest.mark.parametrize("new_records", [0, 5, 30])
+def test_a_topic_made_anew_stops_the_landing_however_long_it_is(
     new_records: int, broker: Broker, kafka_lake: MakeSettings
 ) -> None:
-    """The same cluster id, but the topic was made anew and is shorter than what was landed."""
+    """The same cluster id and name; 30 records reach beyond the 20 that were landed."""
     broker.create_topic(TRADES)
     broker.produce(TRADES, messages(1, "trades", 20, 1))
     settings = kafka_lake()
     assert land_trades(settings) == 20
     broker.kill()
+    with Broker(port=broker.port) as another:
+        another.create_topic(TRADES)
+        another.produce(TRADES, messages(2, "trades", new_records, 1))
+        with pytest.raises(TopicRecreated, match=rf"^{TRADES} was deleted and made anew"):
+            land_trades(settings)
+    assert len(bronze(settings)) == 20
+
+
+def test_a_topic_made_anew_and_accepted_lands_from_its_beginning_in_units_of_its_own(
+    broker: Broker, kafka_lake: MakeSettings
+) -> None:
+    broker.create_topic(TRADES, 2)
+    broker.produce(TRADES, messages(1, "trades", 20, 2))
+    settings = kafka_lake()
+    land_trades(settings)
+    first = bronze(settings)
+    broker.kill()
+    with Broker(port=broker.port) as another:
+        another.create_topic(TRADES)
+        another.produce(TRADES, messages(2, "trades", 30, 1))
+        accept_recreated(settings, TRADES)
+        assert [land_trades(settings) for _ in range(2)] == [30, 0]
+        with pytest.raises(NotAccepted, match="is the topic that is landed already"):
+            accept_recreated(settings, TRADES)
+    new = [(row["unit"], row["position"]) for row in bronze(settings)]
+    kept = [(row["unit"], row["position"]) for row in first]
+    added = [(f"kafka:test/{TRADES}~2/0", position) for position in range(30)]
+    assert sorted(new) == sorted(kept + added)
+
+
+@pytest.mark.parametrize("new_records", [0, 5])
+def test_a_table_ahead_of_its_topic_stops_a_landing_that_never_learnt_the_topics_id(
+    new_records: int, broker: Broker, kafka_lake: MakeSettings
+) -> None:
+    """As in a lake from before ids were written down."""
+    broker.create_topic(TRADES)
+    broker.produce(TRADES, messages(1, "trades", 20, 1))
+    settings = kafka_lake()
+    assert land_trades(settings) == 20
+    broker.kill()
+    origins.forget(layout(settings), "test")
     with Broker(port=broker.port) as another:
         another.create_topic(TRADES)
         another.produce(TRADES, messages(2, "trades", new_records, 1))

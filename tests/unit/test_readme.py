@@ -48,12 +48,15 @@ def said_options(line: str, after: str) -> set[str]:
 
 
 def commands() -> dict[str, set[str]]:
-    """Commands of `ticklake`, and the options that each of them takes."""
+    """Commands of `ticklake`, and the options that each, or one of its own commands, takes."""
     known: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    return {
-        name: {option for parameter in command.params for option in parameter.opts} | {"--help"}
-        for name, command in known.items()
-    }
+    return {name: options(command) | {"--help"} for name, command in known.items()}
+
+
+def options(command: Any) -> set[str]:
+    """The options of a command and of those below it."""
+    own = {option for parameter in command.params for option in parameter.opts}
+    return own.union(*map(options, getattr(command, "commands", {}).values()))
 
 
 def variables() -> set[str]:

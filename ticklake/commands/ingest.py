@@ -1,12 +1,13 @@
 """ticklake ingest: land records."""
 
+import signal
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lake.settings import load_settings
+from lake.settings import Settings, load_settings
 from ticklake import console
 
 DATASETS = typer.Option("--dataset", "-d", help="only this dataset; may be given several times")
@@ -22,6 +23,7 @@ def ingest(
     file: Annotated[
         Path | None, typer.Argument(help="a file to land; without one, the topics and the inbox")
     ] = None,
+    *,
     feed: Annotated[str | None, typer.Option(help="the file's feed mapping")] = None,
     dataset: Annotated[list[str] | None, DATASETS] = None,
     day: Annotated[
@@ -31,6 +33,17 @@ def ingest(
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="name=value the mapping needs and the file name does not say"),
+    ] = None,
+    accept_loss: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LOSS",
+            help="TOPIC/PARTITION:FROM-TO: go on without records that Kafka has deleted",
+        ),
+    ] = None,
+    accept_recreated: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOPIC", help="land a topic that was made anew, from its beginning"),
     ] = None,
     json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -42,6 +55,7 @@ def ingest(
     from ingestion.land import Landing, land_file, land_inbox, land_topics
 
     settings = load_settings()
+    _accept(settings, accept_recreated or [], accept_loss or [])
     with console.progress("landing") as bar:
 
         def landed(commit: object) -> None:
@@ -53,6 +67,7 @@ def ingest(
                 raise console.stop("a file needs its mapping: --feed NAME (see docs/feeds.md)", 2)
             landings = [land_file(settings, file, feed, landed, **_parameters(set_ or []))]
         elif follow:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave in order, as Ctrl-C
             landings = land_topics(settings, tuple(dataset or ()), True, landed)
         else:
             only: date | None = day.date() if day else None
@@ -63,6 +78,17 @@ def ingest(
                 show(landings, json)  # the inbox has landed, whatever became of the topics
                 raise
     show(landings, json)
+
+
+def _accept(settings: Settings, topics: list[str], losses: list[str]) -> None:
+    if not topics and not losses:
+        return
+    from ingestion.accept import Loss, accept_losses, accept_recreated
+
+    named = [Loss.of(text) for text in losses]
+    for topic in topics:
+        accept_recreated(settings, topic)
+    accept_losses(settings, named)
 
 
 def show(landings: list, json: bool) -> None:  # type: ignore[type-arg]

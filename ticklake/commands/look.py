@@ -64,6 +64,7 @@ def sql(
     import duckdb
 
     from lake import lakehouse
+    from lake.damage import explained
     from lake.layout import layout
 
     with lakehouse.connect(layout(load_settings())) as conn:
@@ -71,8 +72,10 @@ def sql(
             found = conn.execute(query)
             columns = [column[0] for column in found.description or []]
             rows = found.fetchmany(limit)
-        except duckdb.Error as error:
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
             raise console.stop(str(error), 2) from None
+        except duckdb.Error as error:
+            raise console.stop(explained(error) or str(error), 2) from None
     if json:
         console.as_json([dict(zip(columns, row, strict=True)) for row in rows])
         return

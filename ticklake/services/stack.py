@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ticklake.services import airflow, broker, processes
+from ticklake.services import airflow, broker, kafka, processes
 from ticklake.services.airflow import Progress
 from ticklake.services.airflow_env import LogIn
 from ticklake.services.processes import ServiceError
@@ -43,19 +43,23 @@ def up(settings: "Settings", progress: Progress | None = None) -> LogIn:
 
 
 def down(settings: "Settings", progress: Progress | None = None) -> bool:
-    """Stop Airflow with its tasks, then the broker. Returns whether anything ran."""
+    """Stop Airflow with its tasks, then the brokers. Returns whether anything ran."""
     say = progress or (lambda _: None)
     with _alone(settings):
         say("stopping Airflow")
         stopped = airflow.stop(settings)
         say("stopping the broker")
+        stopped = kafka.stop(settings) or stopped
         return broker.stop(settings) or stopped
 
 
 def status(settings: "Settings") -> list[Status]:
     """Every service there can be, whether it runs or not."""
+    run_dir = _run_dir(settings)
     names = [broker.NAME] if broker.is_embedded(settings) else []
-    return [_status(_run_dir(settings), name) for name in [*names, *airflow.COMPONENTS]]
+    if processes.find(run_dir, kafka.NAME):
+        names = [kafka.NAME]  # it has the embedded one's place
+    return [_status(run_dir, name) for name in [*names, *airflow.COMPONENTS]]
 
 
 def _status(run_dir: Path, name: str) -> Status:

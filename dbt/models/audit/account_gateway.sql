@@ -1,7 +1,8 @@
 {{ config(by=['landed_hour']) }}
 
 -- seen = passed + filtered + rejected, per commit and unit of order messages (analytics.md 23.1).
--- A type that the contract takes and this model does not know opens the account.
+-- A type that the contract takes and this model does not know opens the account. A replayed message
+-- is seen a second time, in a line of its own (`is_replay`).
 with commits as (
     select * from {{ touched(source('ledger', 'commits')) }}
 ),
@@ -35,6 +36,7 @@ select
     c.batch,
     c.version,
     c.landed_hour,
+    {{ is_replay('c.unit') }} as is_replay,
     c.consumed as seen_rows,
     coalesce(d.trade_rows, 0) as trade_rows,
     coalesce(d.add_rows, 0) as add_rows,

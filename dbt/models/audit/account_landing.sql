@@ -1,8 +1,10 @@
 {{ config(by=['landed_hour']) }}
 
 -- consumed = ok + rejected, per commit and unit: what the ledger says against rows counted.
+-- Replays consume nothing: they have an account of their own.
 with commits as (
     select * from {{ touched(source('ledger', 'commits')) }}
+    where not {{ is_replay('unit') }}
 ),
 
 counted as (

@@ -1,0 +1,76 @@
+"""The maintain flow: each night, put small files together, remove what nobody needs, verify."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+DOC = """
+### maintain
+Keeps the lake small and whole.
+
+| task | does | promises |
+|---|---|---|
+| `maintain` | puts small files together, sums up logs, removes what nobody can still be reading | no row is lost, no reader or writer disturbed |
+| `verify` | looks at every log and file | red, naming each file that is broken and what to do |
+
+**When it is red.** `maintain`: another maintenance runs, or a file is damaged; the log names it.
+`verify`: the log names the file and the remedy; `ticklake verify` shows the same.
+
+Trigger it by hand at any time. It waits for a build to end, and builds wait for it.
+"""  # noqa: E501
+
+PARAMS = {
+    "dry_run": Param(
+        False,
+        type="boolean",
+        title="Dry run",
+        description="Say in the log what would be done, and do nothing.",
+    ),
+    "deep": Param(
+        False,
+        type="boolean",
+        title="Verify deeply",
+        description="Read every page of every file, not only logs and footers.",
+    ),
+}
+
+
+@dag(
+    dag_id="maintain",
+    schedule="30 3 * * *",
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=6),
+    is_paused_upon_creation=False,
+    params=PARAMS,
+    tags=["maintain", "market-data"],
+    doc_md=DOC,
+    default_args={
+        "owner": "market-data",
+        "retries": 3,
+        "retry_delay": timedelta(minutes=5),
+        "retry_exponential_backoff": 2,
+        "max_retry_delay": timedelta(minutes=30),
+    },
+)
+def maintain() -> None:
+    """Maintain, then verify."""
+
+    @task(task_id="maintain", pool="builder")
+    def tidy(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        from ticklake import flows_maintain
+
+        return flows_maintain.maintain(dry_run=bool(params and params["dry_run"]))
+
+    @task
+    def verify(params: dict[str, Any] | None = None) -> dict[str, int]:
+        from ticklake import flows_maintain
+
+        return flows_maintain.verify(deep=bool(params and params["deep"]))
+
+    tidy() >> verify()
+
+
+maintain()

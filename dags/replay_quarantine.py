@@ -1,0 +1,104 @@
+"""The replay flow: rejected records are judged again by today's contracts, when somebody asks."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from contracts.codes import RejectCode
+from contracts.names import dataset_names
+
+DOC = """
+### replay_quarantine
+Judges rejected records again, by today's contracts and feed mappings, and lands those that pass.
+Start it by hand after a contract was extended or a mapping mended; begin with `dry_run`.
+
+| task | does | promises |
+|---|---|---|
+| `replay` | judges what is open and asked for | each lands once, also when killed or run twice |
+
+The log says per dataset how many were looked at, how many passed and why the others did not; the
+task's return value holds the same. The next `live` run builds the hours that were touched.
+
+**When it is red.** A wrong parameter is named in the log. Anything else is tried again by itself;
+what it landed stays landed. `ticklake quarantine list` shows where things stand.
+"""
+
+PARAMS = {
+    "dataset": Param(
+        "all",
+        type="string",
+        enum=["all", *dataset_names()],
+        title="Dataset",
+        description="Whose records to judge again, for example `trades`.",
+    ),
+    "code": Param(
+        "all",
+        type="string",
+        enum=["all", *(code.value for code in RejectCode)],
+        title="Reject code",
+        description="Only records rejected for this reason, for example `SCHEMA_TYPE`.",
+    ),
+    "source": Param(
+        None,
+        type=["null", "string"],
+        examples=["market.trades.v1", "generic_trades"],
+        title="Source",
+        description="Only records of this topic or feed. Empty: all of them.",
+    ),
+    "since": Param(
+        None,
+        type=["null", "string"],
+        format="date-time",
+        examples=["2025-10-02T00:00:00Z"],
+        title="Landed since (UTC)",
+        description="Only records that were landed at or after this moment. Empty: all of them.",
+    ),
+    "dry_run": Param(
+        False,
+        type="boolean",
+        title="Dry run",
+        description="Say what would pass, and land nothing.",
+    ),
+}
+
+
+@dag(
+    dag_id="replay_quarantine",
+    schedule=None,
+    start_date=datetime(2010, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=6),
+    is_paused_upon_creation=False,
+    params=PARAMS,
+    tags=["replay_quarantine", "quarantine", "market-data"],
+    doc_md=DOC,
+    default_args={
+        "owner": "market-data",
+        "retries": 3,
+        "retry_delay": timedelta(seconds=15),
+        "retry_exponential_backoff": 2,
+        "max_retry_delay": timedelta(minutes=5),
+    },
+)
+def replay_quarantine() -> None:
+    """Replay."""
+
+    @task(pool="lander")
+    def replay(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        from ticklake import flows_quarantine
+
+        asked = params or {}
+        return flows_quarantine.replay(
+            asked["dataset"],
+            asked["code"],
+            asked["source"],
+            asked["since"],
+            dry_run=asked["dry_run"],
+        )
+
+    replay()
+
+
+replay_quarantine()

@@ -1,0 +1,32 @@
+"""What the `maintain` flow does, as functions whose results fit an XCom; see `ticklake.flows`."""
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+def maintain(*, dry_run: bool = False) -> list[dict[str, Any]]:
+    """Maintain the lake; one entry per table that something was done to."""
+    from lake.maintenance import maintain as run
+    from lake.settings import load_settings
+
+    done = run(load_settings(), dry_run=dry_run)
+    for one in done:
+        if one.note or not one.is_nothing:
+            log.info("%s%s", "would be done: " if dry_run else "", one)
+    return [asdict(one) for one in done if not one.is_nothing]
+
+
+def verify(*, deep: bool = False) -> dict[str, int]:
+    """Look the lake through. Raises AirflowFailException naming every damaged file."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from lake.settings import load_settings
+    from lake.verify_lake import verify as look
+
+    found = look(load_settings(), deep=deep)
+    if found.damage:
+        raise AirflowFailException("\n".join(str(finding) for finding in found.damage))
+    return {"tables": found.tables, "files": found.files, "rows": found.rows}
