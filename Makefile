@@ -32,7 +32,7 @@ test: setup ## the tests; no Docker, about ten minutes
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-all: setup ## the long ones too: faults over many seeds, real Airflow
-	TICKLAKE_SEEDS=20 $(BIN)/python -m pytest $(ARGS)
+	TICKLAKE_SEEDS=50 $(BIN)/python -m pytest $(ARGS)
 
 lint: setup lint-sql ## ruff, mypy and sqlfluff, in about half a minute
 	$(BIN)/ruff check .

@@ -16,7 +16,8 @@ from lake.settings import Settings
 
 @dataclass(frozen=True)
 class Dataset:
-    """Bronze of one dataset. `waiting` is the number of rows no publication has seen."""
+    """Bronze of one dataset. `units` are those delivered: files, topic-partitions, clients, days of
+    a vendor. `waiting` is the number of rows no publication has seen."""
 
     dataset: str
     version: int | None
@@ -74,7 +75,7 @@ def _dataset(
     pinned = record.pin.get(name, {}).get("version", -1) if record else -1
     ok, rejected, units, last, waiting = conn.execute(
         "select coalesce(sum(ok), 0)::bigint, coalesce(sum(rejected), 0)::bigint, "
-        "count(distinct unit), max(committed_at), "
+        f"count(distinct unit) filter (where {pins.IS_UNIT}), max(committed_at), "
         "coalesce(sum(consumed) filter (where version > ?), 0)::bigint "
         "from ledger.commits where dataset = ?",
         [pinned, name],

@@ -147,6 +147,7 @@ class _Postman:
         self.layout = layout(settings)
         self.topic = topic_of(settings, contract)
         self.sent = 0
+        self._in_batches = True
 
     def deliver(self) -> Delivery:
         """Send everything there is, as far as the broker takes it."""
@@ -164,7 +165,8 @@ class _Postman:
         news = [commit for commit in news if not mark.covers(commit.version)]
         if not news:
             return
-        producer, cluster = self._producer()
+        cluster = self._cluster()
+        self._producer = self._new_producer()
         versions = {commit.batch: commit.version for commit in news}
         mark = told_by_topic(self.settings, self.topic, cluster, mark, versions)
         for group in _groups([commit for commit in news if not mark.covers(commit.version)]):
@@ -173,31 +175,34 @@ class _Postman:
                 for letter in self._letters(group)
                 if mark.is_before(letter.version, letter.unit, letter.position)
             ]
-            offset = self._send(producer, letters) if letters else mark.offset
+            offset = self._send(letters) if letters else mark.offset
             self.sent += len(letters)
             fault_point("dead_letters.sent")
             mark = Mark(group[-1].version, None, cluster, offset)
             save(self.layout, self.dataset, self.topic, mark)
             fault_point("dead_letters.marked")
 
-    def _producer(self) -> tuple[Producer, str]:
-        """A producer that shuts out any before it, and the cluster that it sends to."""
+    def _cluster(self) -> str:
+        """The cluster that is sent to. The topic is there when this returns."""
         admin = AdminClient(client_config(self.settings))
         known = ask(admin, self.settings)
         if self.topic not in known.topics:
             _create(admin, self.topic, self.settings.kafka_timeout_s)
+        return known.cluster_id or ""
+
+    def _new_producer(self) -> Producer:
+        """A producer that shuts out any before it."""
         lake = md5(str(self.layout.root).encode()).hexdigest()[:8]
-        producer = Producer(
-            {
-                **client_config(self.settings),
-                "transactional.id": f"{self.settings.kafka_group}.dead.{self.dataset}.{lake}",
-                "compression.codec": self.settings.kafka_compression,
-                "message.max.bytes": LARGEST_BYTES,
-                "linger.ms": 5,
-            }
-        )
+        facts = {
+            **client_config(self.settings),
+            "transactional.id": f"{self.settings.kafka_group}.dead.{self.dataset}.{lake}",
+            "compression.codec": self.settings.kafka_compression,
+            "message.max.bytes": LARGEST_BYTES,
+            "linger.ms": 5,
+        }
+        producer = Producer(facts if self._in_batches else {**facts, "batch.num.messages": 1})
         producer.init_transactions(self.settings.kafka_timeout_s)
-        return producer, known.cluster_id or ""
+        return producer
 
     def _letters(self, group: list[Rejecting]) -> list[_Letter]:
         """The letters of some commits that follow each other, in their order."""
@@ -219,24 +224,27 @@ class _Postman:
             ).fetchall()
         return [_Letter(*row) for row in found]
 
-    def _send(self, producer: Producer, letters: list[_Letter]) -> int:
+    def _send(self, letters: list[_Letter]) -> int:
         """Send them in one transaction; returns the offset of the last.
 
-        A record that the broker finds too large goes without its bytes, which bronze keeps.
+        A record that the broker finds too large goes without its bytes, which bronze keeps. It
+        judges batches, so which one that is shows only when each is sent alone.
         """
         too_large: set[int] = set()
-        for _ in range(2):
-            answers = self._transaction(producer, letters, too_large)
+        for _ in range(3):
+            answers = self._transaction(self._producer, letters, too_large)
             refused = {place: error for place, (error, _) in answers.items() if error}
             if not refused:
-                producer.commit_transaction(self.settings.kafka_delivery_timeout_s)
+                self._producer.commit_transaction(self.settings.kafka_delivery_timeout_s)
                 return max(offset for _, offset in answers.values())
-            producer.abort_transaction(self.settings.kafka_timeout_s)
-            too_large |= {
-                place
-                for place, error in refused.items()
-                if error.code() == KafkaError.MSG_SIZE_TOO_LARGE
-            }
+            self._producer.abort_transaction(self.settings.kafka_timeout_s)
+            sizes = {place for place, error in refused.items()
+                     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE}  # fmt: skip
+            if sizes and self._in_batches:
+                self._in_batches = False
+                self._producer = self._new_producer()
+            else:
+                too_large |= sizes
         raise KafkaException(next(iter(refused.values())))
 
     def _transaction(

@@ -107,7 +107,7 @@ def trouble(settings: Settings) -> str:
                 f"{error.str()}; see TICKLAKE_KAFKA_SECURITY_PROTOCOL and what belongs to it"
             )
     if telling:
-        return telling[0].str()
+        return str(telling[0].str())
     return (
         "it hangs, or wants another TICKLAKE_KAFKA_SECURITY_PROTOCOL than "
         f"{settings.kafka_security_protocol}"

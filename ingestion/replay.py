@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import polars as pl
 import structlog
-from deltalake.exceptions import CommitFailedError
 
 from contracts.base import Contract
 from ingestion.check import check, refuse_if_disabled
@@ -109,18 +108,14 @@ class _Run:
         return self.result
 
     def land(self) -> Replayed:
-        """Judge and land. Of two replays at once one waits; the loser of a race starts over.
-
-        So does who loses the race for a new column, which every first writer of a newer contract
-        adds to the table.
-        """
+        """Judge and land. Of two replays at once one waits; the loser of a race starts over."""
         lock = self.layout.lock(f"replay.{self.contract.dataset}")
         with held(lock, wait_s=WAIT_FOR_OTHERS_S):
             for _ in range(TURNS):
                 try:
                     writer = BronzeWriter(self.contract, self.layout)
                     self._each(writer.table.version(), writer)
-                except (PositionTaken, CommitFailedError) as taken:
+                except PositionTaken as taken:
                     log.info("replay starts over", dataset=self.contract.dataset, why=str(taken))
                     landed = self.result
                     self.result = Replayed(

@@ -11,14 +11,14 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import Schema
 from deltalake.exceptions import CommitFailedError
 
 from contracts.base import Contract
-from contracts.derive.arrow import OK, REJECTED, file_schema, partition_columns, table_schema
+from contracts.derive.arrow import OK, REJECTED, file_schema
 from lake import delta
 from lake.durable import fault_point
 from lake.layout import Layout
+from lake.widening import TURNS, open_wide
 
 NS_PER_HOUR = 3_600_000_000_000
 NS_PER_DAY = 24 * NS_PER_HOUR
@@ -71,21 +71,8 @@ class BronzeWriter:
     def __init__(self, contract: Contract, layout: Layout) -> None:
         self.contract = contract
         self.root: Path = layout.bronze(contract.dataset)
-        self.table = delta.open_or_create(
-            self.root, table_schema(contract), partition_columns(contract)
-        )
+        self.table = open_wide(self.root, contract)
         self._file_schema = file_schema(contract)
-        self._widen()
-
-    def _widen(self) -> None:
-        """Add the columns that a newer version of the contract has and the table has not."""
-        known = {field.name for field in self.table.schema().fields}
-        wanted = Schema.from_arrow(table_schema(self.contract)).fields
-        added = [field for field in wanted if field.name not in known]
-        if added:
-            self.table.alter.add_columns(added)
-            self.table.update_incremental()
-            delta.sync_log(self.root, self.table.version(), self.table.version())
 
     def next_position(self, unit: str) -> int:
         """The first position of `unit` that is not landed; 0 for a new unit."""
@@ -126,20 +113,8 @@ class BronzeWriter:
         files = self._write_files(good, rejected, batch, now)
         fault_point("bronze.files_written")
         summary = _summary(self.contract, good, rejected, spans, source, batch, now)
-        try:
-            version = delta.commit(
-                self.table,
-                self.root,
-                files,
-                transactions=fence or {span.unit: span.next for span in spans},
-                metadata={METADATA_KEY: json.dumps(summary)},
-                fault="bronze",
-            )
-        except CommitFailedError as error:
-            raise PositionTaken(
-                f"{self.contract.dataset}: another writer committed one of "
-                f"{[span.unit for span in spans]} at the same moment ({error})"
-            ) from error
+        moves = fence or {span.unit: span.next for span in spans}
+        version = self._put(files, moves, {METADATA_KEY: json.dumps(summary)})
         return Commit(
             dataset=self.contract.dataset,
             version=version,
@@ -149,6 +124,33 @@ class BronzeWriter:
             by_code=summary["rejected_by_code"],
             hours=tuple(summary["hours"]),
         )
+
+    def _put(
+        self, files: list[delta.DataFile], moves: Mapping[str, int], metadata: Mapping[str, str]
+    ) -> int:
+        """Commit written files. A commit that was refused for anything but its positions, such as
+        a column that somebody added, is tried again by a fresh handle that stands where ours did.
+        """
+        stood = {app: self.table.transaction_version(app) for app in moves}
+        for _ in range(TURNS):
+            try:
+                return delta.commit(
+                    self.table,
+                    self.root,
+                    files,
+                    transactions=moves,
+                    metadata=metadata,
+                    fault="bronze",
+                )
+            except CommitFailedError as error:
+                refused = error
+            self.table = open_wide(self.root, self.contract)
+            if stood != {app: self.table.transaction_version(app) for app in moves}:
+                break
+        raise PositionTaken(
+            f"{self.contract.dataset}: another writer committed one of {list(moves)} at the same "
+            f"moment ({refused})"
+        ) from refused
 
     def _write_files(
         self, good: pl.DataFrame, rejected: pl.DataFrame, batch: str, now: datetime

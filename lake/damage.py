@@ -1,5 +1,6 @@
 """Damage to the lake, told in words: which file, what it means, what to do."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,11 +46,20 @@ _READERS = {"duckdb", "_duckdb", "_internal", "deltalake", "pyarrow", "polars"}
 
 
 def explained(error: Exception) -> str:
-    """What is broken in the lake, if that may be why something failed; empty if nothing is."""
+    """Why something failed, if the disk is full or a file of the lake is broken; else empty."""
     from lake.settings import load_settings
     from lake.verify_lake import verify
 
+    settings = load_settings()
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
+        return (
+            f"the disk is full ({error}); what was being written to {settings.root} was not "
+            "committed, and nothing is half done: free space and run the command again"
+        )
     if type(error).__module__.partition(".")[0] not in _READERS and not isinstance(error, OSError):
         return ""
-    damage = verify(load_settings()).damage
+    try:
+        damage = verify(settings).damage
+    except Exception:
+        return ""  # what failed first says more
     return "\n".join(["the lake is damaged", *map(str, damage)]) if damage else ""

@@ -5,6 +5,7 @@ that can be made again as long as the log is there; nothing is ever edited in it
 """
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,8 @@ from contracts import registry
 from lake import delta, delta_log
 from lake.bronze import METADATA_KEY
 from lake.layout import Layout
+
+TURNS = 100  # lost races; each means that another process got on
 
 SCHEMA = pa.schema(
     [
@@ -38,29 +41,34 @@ SCHEMA = pa.schema(
 )
 
 
-def append_new(layout: Layout) -> int:
-    """Bring the ledger up to the bronze logs; returns the number of rows added.
+class LedgerBehind(RuntimeError):
+    """The ledger could not be brought up: others were faster, again and again."""
 
-    Two processes may try at once: the application transaction lets one of them win.
-    Raises delta_log.LogBroken where a log cannot be read.
+
+def append_new(layout: Layout) -> int:
+    """Bring the ledger up to the bronze logs as they stand now; returns the number of rows added.
+
+    Several processes may try at once: the application transactions let one of them win. The others
+    look again, because the winner may have begun before the newest commits were there.
+    Raises delta_log.LogBroken where a log cannot be read, LedgerBehind where others always win.
     """
-    table = delta.open_or_create(layout.ledger, SCHEMA, [])
-    rows: list[dict[str, Any]] = []
-    reached: dict[str, int] = {}
-    for dataset in registry.all_contracts():
-        first = (table.transaction_version(dataset) or 0) + 1
-        found, last = _commits(layout, dataset, first)
-        if last >= first:
-            reached[dataset] = last
-            rows += found
-    if not reached:
-        return 0
-    files = [_write(layout, rows, reached)] if rows else []
-    try:
-        delta.commit(table, layout.ledger, files, transactions=reached, fault="ledger")
-    except CommitFailedError:
-        return 0  # another process appended the same commits
-    return len(rows)
+    goal = {name: bronze_version(layout, name) for name in registry.all_contracts()}
+    for _ in range(TURNS):
+        table = delta.open_or_create(layout.ledger, SCHEMA, [])
+        rows: list[dict[str, Any]] = []
+        reached: dict[str, int] = {}
+        for dataset, newest in goal.items():
+            first = (table.transaction_version(dataset) or 0) + 1
+            if newest is not None and newest >= first:
+                reached[dataset] = newest
+                rows += _commits(layout, dataset, first, newest)
+        if not reached:
+            return 0
+        files = [_write(layout, rows, reached)] if rows else []
+        with suppress(CommitFailedError):
+            delta.commit(table, layout.ledger, files, transactions=reached, fault="ledger")
+            return len(rows)
+    raise LedgerBehind(f"{layout.ledger} does not reach {goal}: others keep writing; try again")
 
 
 def bronze_version(layout: Layout, dataset: str) -> int | None:
@@ -69,20 +77,17 @@ def bronze_version(layout: Layout, dataset: str) -> int | None:
     return delta_log.newest(root) if delta_log.is_table(root) else None
 
 
-def _commits(layout: Layout, dataset: str, first: int) -> tuple[list[dict[str, Any]], int]:
-    """Ledger rows of the commits from version `first` on, and the newest version.
+def _commits(layout: Layout, dataset: str, first: int, last: int) -> list[dict[str, Any]]:
+    """Ledger rows of the commits from version `first` to `last`.
 
     Raises delta_log.LogBroken where an entry cannot be read.
     """
-    newest = bronze_version(layout, dataset)
-    if newest is None or newest < first:
-        return [], -1
     rows = []
-    for version in range(first, newest + 1):
+    for version in range(first, last + 1):
         info = delta_log.commit_info(delta_log.read(layout.bronze(dataset), version))
         if METADATA_KEY in info:
             rows += _rows(dataset, version, json.loads(info[METADATA_KEY]))
-    return rows, newest
+    return rows
 
 
 def _rows(dataset: str, version: int, summary: dict[str, Any]) -> list[dict[str, Any]]:

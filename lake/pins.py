@@ -21,6 +21,13 @@ Pin = dict[str, int]
 
 REPLAY = "replay:"  # what the unit of a replayed row begins with; its own unit follows
 
+# Of the ledger's units those that something was delivered in. A replay delivers nothing, and the
+# marks of vendors' sources only say that a unit is whole, or since when a stream is silent.
+IS_UNIT = (
+    f"not starts_with(unit, '{REPLAY}') and not (starts_with(unit, 'alpaca:') "
+    "and (ends_with(unit, '#end') or ends_with(unit, '/live/heard')))"
+)
+
 
 def newest(layout: Layout) -> Pin:
     """The vector of the newest bronze versions, with the ledger brought up to them first."""
@@ -234,13 +241,15 @@ def _landed_since(files: pl.DataFrame, since: datetime | None) -> pl.DataFrame:
 
 
 def positions(conn: DuckDBPyConnection, pin: Pin) -> dict[str, dict[str, int]]:
-    """Next position of every topic-partition per dataset at a pin; files are only counted."""
+    """What has landed of each dataset at a pin: the next position of every topic-partition and
+    WebSocket client; of files and the like, which end, only how many."""
+    goes_on = "(starts_with(unit, 'kafka:') or starts_with(unit, 'ws:'))"
     found: dict[str, dict[str, int]] = {}
     for dataset, version in pin.items():
         rows = conn.execute(
-            "select case when unit like 'kafka:%' then unit else split_part(unit, ':', 1) || 's' "
-            "end as unit, case when any_value(unit) like 'kafka:%' then max(next_position) "
-            "else count(distinct unit) end from ledger.commits where dataset = ? and version <= ? "
+            f"select case when {goes_on} then unit else split_part(unit, ':', 1) || 's' end, "
+            f"case when bool_or({goes_on}) then max(next_position) else count(distinct unit) end "
+            f"from ledger.commits where dataset = ? and version <= ? and {IS_UNIT} "
             "group by 1 order by 1",
             [dataset, version],
         ).fetchall()

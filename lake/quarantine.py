@@ -8,7 +8,6 @@ from typing import Any
 
 import duckdb
 import polars as pl
-from deltalake import DeltaTable
 from duckdb import DuckDBPyConnection
 
 from contracts import registry
@@ -17,8 +16,6 @@ from contracts.codes import RejectCode
 from lake import ledger, pins
 from lake.layout import Layout
 from lake.pins import Pin
-
-APPENDS = 20  # how often to try to bring the ledger up while others do, too
 
 _COLUMNS = (
     "reject_code, reject_message, source, unit, position, raw, contract_version, batch, recv_ts, "
@@ -68,10 +65,6 @@ class UnknownCode(ValueError):
     """No reject code has that name."""
 
 
-class LedgerBehind(RuntimeError):
-    """The ledger could not be brought up to the commits that are to be read."""
-
-
 @dataclass(frozen=True)
 class Group:
     """Rejected records of one dataset, code and source; first and last landed (UTC)."""
@@ -114,7 +107,7 @@ def opened(layout: Layout, at: Pin | None = None) -> Iterator[DuckDBPyConnection
     Changes nothing but the ledger, which it brings up.
     """
     at = pins.newest(layout) if at is None else at
-    _bring_ledger_up(layout, at)
+    ledger.append_new(layout)  # it says what was replayed
     with duckdb.connect() as conn:
         conn.execute("set TimeZone = 'UTC'")
         conn.execute("set preserve_insertion_order = false")  # a chunk in memory, not all of them
@@ -126,20 +119,6 @@ def opened(layout: Layout, at: Pin | None = None) -> Iterator[DuckDBPyConnection
             is_grown = contract.dataset in old
             pins.create_quarantine_view(conn, contract, bronze.files, is_grown)
         yield conn
-
-
-def _bring_ledger_up(layout: Layout, at: Pin) -> None:
-    """Have every commit of the pin in the ledger: it says what was replayed.
-
-    Whoever appends while another process does may be told that all is done when the other one knew
-    of fewer commits; so it is looked at, and done again.
-    """
-    for _ in range(APPENDS):
-        ledger.append_new(layout)
-        table = DeltaTable(str(layout.ledger))
-        if all((table.transaction_version(name) or 0) >= at[name] for name in at):
-            return
-    raise LedgerBehind(f"{layout.ledger} does not reach {at}: others keep writing; try again")
 
 
 def groups(layout: Layout, wanted: Wanted) -> list[Group]:

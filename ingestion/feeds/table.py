@@ -37,11 +37,28 @@ def decode_table(bound: Bound, frame: pl.DataFrame) -> Decoded:
 
 
 def raw_rows(frame: pl.DataFrame, rows: Sequence[int]) -> list[bytes]:
-    """The rows as JSON: a Parquet row has no bytes of its own to keep."""
+    """The rows as JSON: a Parquet row has no bytes of its own to keep.
+
+    Python's times end at microseconds, so those in nanoseconds are made text here.
+    """
+    kept = frame[list(rows)].with_columns(
+        pl.col(name).dt.to_string(form)
+        for name, dtype in frame.schema.items()
+        if (form := _in_nanoseconds(dtype))
+    )
     return [
         json.dumps(row, default=str, ensure_ascii=False).encode()
-        for row in frame[list(rows)].iter_rows(named=True)
+        for row in kept.iter_rows(named=True)
     ]
+
+
+def _in_nanoseconds(dtype: pl.DataType) -> str | None:
+    """How to write a time that counts nanoseconds; None for any other type."""
+    if dtype == pl.Time:
+        return "%H:%M:%S%.9f"
+    if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
+        return "%Y-%m-%d %H:%M:%S%.9f" + ("%:z" if dtype.time_zone else "")
+    return None
 
 
 def _holds(kind: Kind, dtype: pl.DataType) -> bool:

@@ -14,7 +14,8 @@ from ticklake.services.airflow import POOLS
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
-FLOWS = {"live", "day"}
+BUILDING = {"live", "day"}
+FLOWS = BUILDING | {"maintain", "replay_quarantine"}
 
 
 def test_every_file_imports(bag: "DagBag") -> None:
@@ -51,7 +52,7 @@ def test_reading_the_folder_loads_nothing_heavy(dag_folder: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("name", sorted(FLOWS))
+@pytest.mark.parametrize("name", sorted(BUILDING))
 def test_a_flow_lands_then_builds_then_reconciles(bag: "DagBag", name: str) -> None:
     edges = {task.task_id: task.downstream_task_ids for task in bag.dags[name].tasks}
     assert edges == {"land": {"build"}, "build": {"reconcile"}, "reconcile": set()}
@@ -65,14 +66,18 @@ def test_a_flow_has_an_owner_tags_and_docs(bag: "DagBag", name: str) -> None:
     assert dag.doc_md and all(f"`{task.task_id}`" in dag.doc_md for task in dag.tasks)
 
 
-@pytest.mark.parametrize("name", sorted(FLOWS))
+@pytest.mark.parametrize("name", sorted(BUILDING))
 def test_landing_and_building_wait_their_turn_in_pools_that_are_created(
     bag: "DagBag", name: str
 ) -> None:
     pools = {task.task_id: task.pool for task in bag.dags[name].tasks}
     assert pools["land"] == "lander"
     assert pools["build"] == "builder"
-    assert set(pools.values()) - {"default_pool"} <= set(POOLS)
+
+
+@pytest.mark.parametrize("name", sorted(FLOWS))
+def test_no_task_waits_in_a_pool_that_is_not_created(bag: "DagBag", name: str) -> None:
+    assert {task.pool for task in bag.dags[name].tasks} - {"default_pool"} <= set(POOLS)
 
 
 @pytest.mark.parametrize("name", sorted(FLOWS))
@@ -116,8 +121,9 @@ def test_every_param_is_typed_described_and_has_a_default(bag: "DagBag", name: s
 
 
 def test_the_datasets_offered_are_those_with_a_contract(bag: "DagBag") -> None:
-    for dag in bag.dags.values():
-        assert dag.params.get_param("datasets").schema["examples"] == sorted(all_contracts())
+    for name in BUILDING:
+        offered = bag.dags[name].params.get_param("datasets").schema["examples"]
+        assert offered == sorted(all_contracts())
 
 
 def test_the_schedule_table_names_every_flow_and_pool(dag_folder: Path) -> None:

@@ -129,7 +129,7 @@ def _import() -> None:
     A child waits for ever for polars' threads if they ran before it was forked. An import starts
     none of them, unless a module computes something with polars while it is imported.
     """
-    import ingestion.land
+    import ingestion.land  # noqa: F401
     import lake.ledger  # noqa: F401
 
     names = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]

@@ -204,7 +204,7 @@ SIZES_KIB = (4, 32, 64, 128, 512)
 
 
 @pytest.mark.parametrize(
-    "sizes_kib", [SIZES_KIB, pytest.param(range(4, 512, 4), marks=pytest.mark.slow)]
+    "sizes_kib", [SIZES_KIB, pytest.param(range(4, 512, 12), marks=pytest.mark.slow)]
 )
 def test_a_publication_that_fills_the_disk_shows_readers_what_they_had_or_all_that_is_new(
     sizes_kib: Sequence[int], disk: SmallDisk, tmp_path: Path

@@ -13,7 +13,8 @@ import pytest
 from contracts import registry
 from tests.embedded_broker import Broker, Sent
 from tests.faults.lander import Ended, Lander
-from tests.faults.messages import START, TOPICS, messages, only_poison, sound
+from tests.faults.messages import START, TOPICS, messages, only_poison
+from tests.faults.records import sound
 from tests.faults.world import BATCH_ROWS, World
 
 POINTS = (
@@ -90,7 +91,9 @@ def test_the_contract_may_change_between_the_crash_and_the_retry(
         before = {(row["unit"], row["position"]) for row in world.rows()}
         land_all(lander, world, contract)
         assert world.wrong() == []
-        assert len(before) == BATCH_ROWS * (2 if point == "bronze.committed" else 1)
+        # the first batch is landed while the second is read: it may be there by then or not
+        landed = {"land.consumed": (0, 1), "bronze.files_synced": (1,), "bronze.committed": (2,)}
+        assert len(before) in [BATCH_ROWS * batches for batches in landed[point]]
         for row in world.rows():
             is_old = (row["unit"], row["position"]) in before
             assert row["contract_version"] == (VERSION if is_old else VERSION + 1)

@@ -20,9 +20,18 @@ from tests.faults.replayer import Ended, Job, Replayer
 from tests.kafka_log import messages_of
 
 SEEDS = int(os.environ.get("TICKLAKE_SEEDS", "1"))
-REPLAY_POINTS = ("replay.judged", "bronze.files_synced", "bronze.committed")
+REPLAY_POINTS = ("bronze.committed", "replay.judged", "bronze.files_synced")
 MORE_POINTS = ("replay.read", "bronze.files_written", "bronze.log_synced", "replay.landed")
-LETTER_POINTS = ("dead_letters.produced", "dead_letters.sent", "dead_letters.marked")
+LETTER_POINTS = ("dead_letters.sent", "dead_letters.produced", "dead_letters.marked")
+
+
+def first_of(*points: Any) -> list[Any]:
+    """The first of them is for every day, the others are slow."""
+    return [points[0], *(pytest.param(*one, marks=pytest.mark.slow) if isinstance(one, tuple)
+                         else pytest.param(one, marks=pytest.mark.slow)
+                         for one in points[1:])]  # fmt: skip
+
+
 TOPIC = "market.trades.v1"
 LETTERS = f"{TOPIC}.dlq"
 RECV_NS = int(datetime(2025, 10, 2, 12, 30, tzinfo=UTC).timestamp()) * 10**9
@@ -115,10 +124,7 @@ def well(ended: Ended) -> int:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-@pytest.mark.parametrize(
-    "point",
-    [*REPLAY_POINTS, *(pytest.param(point, marks=pytest.mark.slow) for point in MORE_POINTS)],
-)
+@pytest.mark.parametrize("point", first_of(*REPLAY_POINTS, *MORE_POINTS))
 def test_nothing_is_lost_or_doubled_when_a_replay_is_killed(
     point: str, seed: int, replayer: Replayer, tmp_path: Path
 ) -> None:
@@ -135,6 +141,7 @@ def test_nothing_is_lost_or_doubled_when_a_replay_is_killed(
     assert well(again) == 0
 
 
+@pytest.mark.slow  # threads race in tests/integration/test_quarantine_replay.py
 def test_of_replays_on_several_machines_at_once_each_record_lands_once(
     replayer: Replayer, tmp_path: Path
 ) -> None:
@@ -145,6 +152,7 @@ def test_of_replays_on_several_machines_at_once_each_record_lands_once(
     assert world.wrong("desk", "book") == []
 
 
+@pytest.mark.slow
 def test_a_machine_killed_in_a_race_takes_nothing_from_the_others(
     replayer: Replayer, tmp_path: Path
 ) -> None:
@@ -193,7 +201,7 @@ def rejected(world: Waiting) -> Counter[Place]:
 
 @pytest.mark.parametrize(
     ("point", "is_mark_lost"),
-    [*((point, False) for point in LETTER_POINTS), (LETTER_POINTS[1], True)],
+    first_of(*((point, False) for point in LETTER_POINTS), (LETTER_POINTS[0], True)),
 )
 def test_a_letter_is_sent_once_when_its_sender_is_killed(
     point: str, is_mark_lost: bool, replayer: Replayer, tmp_path: Path, broker: Broker

@@ -80,13 +80,17 @@ def test_two_residents_share_a_machine_and_keep_a_landing_that_only_catches_up_a
         assert left_alone.held_by == f"ingest.trades is held by processes {low}, {high}"
         broker.produce(TRADES, messages(0, "trades", 200, 2))
         wait_for(200, settings, 20)
-        counts = []
-        for resident in (one, other):
-            resident.send_signal(signal.SIGINT)
-            counts.append(int(resident.communicate(timeout=20)[0].splitlines()[-1]))
-    assert sum(counts) == 200
+        one.send_signal(signal.SIGINT)
+        first, _ = one.communicate(timeout=20)
+        broker.produce(TRADES, messages(1, "trades", 100, 2))
+        wait_for(300, settings, 20)
+        other.send_signal(signal.SIGINT)
+        second, _ = other.communicate(timeout=20)
+    assert "starting over" not in first + second  # handed over, not fought over
+    counts = [int(said.splitlines()[-1]) for said in (first, second)]
+    assert sum(counts) == 300
     assert min(counts) > 0
-    assert landed(settings) == everything(broker, 200)
+    assert landed(settings) == everything(broker, 200, 100)
 
 
 def test_a_resident_waits_for_a_landing_that_only_catches_up(

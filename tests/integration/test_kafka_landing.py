@@ -12,12 +12,12 @@ from confluent_kafka import Consumer, TopicPartition
 
 from contracts import registry
 from ingestion.accept import NotAccepted, accept_recreated
-from ingestion.land import land_topics
+from ingestion.land import land, land_topics
 from ingestion.produce import produce
 from ingestion.sources.kafka import BrokerUnreachable, KafkaSource, PositionAhead
 from ingestion.sources.kafka_origin import TopicRecreated
 from lake import origins
-from lake.bronze import Commit
+from lake.bronze import BronzeWriter, Commit
 from lake.layout import layout
 from lake.settings import Settings, load_settings
 from tests import bronze_rows
@@ -55,6 +55,21 @@ def test_what_came_since_is_all_that_a_second_landing_lands(
         broker.produce(TRADES, messages(part, "trades", 50, 3))
         assert land_trades(settings) == 50
     assert len({(row["unit"], row["position"]) for row in bronze(settings)}) == 150
+
+
+def test_a_writer_that_was_opened_before_another_landed_begins_behind_it(
+    broker: Broker, kafka_lake: MakeSettings
+) -> None:
+    broker.create_topic(TRADES, 2)
+    broker.produce(TRADES, messages(1, "trades", 40, 2))
+    settings = kafka_lake()
+    contract = registry.get("trades")
+    opened_before = BronzeWriter(contract, layout(settings))
+    assert land_trades(settings) == 40
+    broker.produce(TRADES, messages(2, "trades", 20, 2))
+    with closing(KafkaSource(contract, settings, follow=False)) as source:
+        landing = land(source, opened_before)
+    assert landing.ok + landing.rejected == 20
 
 
 def test_no_batch_is_larger_than_asked_for(broker: Broker, kafka_lake: MakeSettings) -> None:

@@ -71,6 +71,7 @@ def mended(tmp_path_factory: pytest.TempPathFactory, target: Path) -> Desk:
     return desk
 
 
+@pytest.mark.slow
 def test_candles_are_those_of_a_lake_where_it_was_right_from_the_start(
     mended: Desk, straight: Desk
 ) -> None:
@@ -78,13 +79,22 @@ def test_candles_are_those_of_a_lake_where_it_was_right_from_the_start(
         expected = straight.query(f"select * from {table} order by all")
         assert mended.query(f"select * from {table} order by all") == expected, table
         assert expected, table
+
+
+def test_a_candle_counts_replayed_trades_once_and_in_their_order(mended: Desk) -> None:
     (day,) = mended.query("select open, high, low, close, volume, trade_count from "
                           "gold.candles_1d where instrument_id = 'BOND_1'")  # fmt: skip
     assert [int(value) for value in day] == [99, 104, 99, 101, 3 + 5 + 7 + 11, 4]
 
 
-def test_silver_knows_a_replayed_row_by_where_it_came_from(mended: Desk, straight: Desk) -> None:
+@pytest.mark.slow
+def test_silver_is_that_of_a_lake_where_it_was_right_from_the_start(
+    mended: Desk, straight: Desk
+) -> None:
     assert mended.query(SILVER) == straight.query(SILVER)
+
+
+def test_silver_knows_a_replayed_row_by_where_it_came_from(mended: Desk) -> None:
     copies = mended.query("select trade_id, unit, position from silver.trade_duplicates")
     assert copies == [("T2", UNIT, 7)]
 
@@ -123,6 +133,7 @@ def test_the_published_quarantine_shows_what_became_of_each_record(mended: Desk)
     ]
 
 
+@pytest.mark.slow
 def test_a_row_that_is_replayed_twice_opens_the_account_and_stops_publication(
     mended: Desk,
 ) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
@@ -76,13 +76,20 @@ def test_lines_are_read_by_the_header_and_the_name_that_the_file_had(
     assert counted(replay(settings)) == (1, 0, 0, {"SCHEMA_TYPE": 1})
 
 
-def test_rows_of_parquet_are_read_by_their_types(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("unit", "zone", "rest"),
+    [("us", "America/New_York", 0), ("ns", "America/New_York", 789), ("ns", "UTC", 789)],
+)
+def test_rows_of_parquet_are_read_by_their_types(
+    settings: Settings, tmp_path: Path, unit: Literal["us", "ns"], zone: str, rest: int
+) -> None:
     mapping(settings, "parquet")
     file = tmp_path / "xnys_fills.parquet"
-    at = datetime(2025, 10, 2, 12, 0, 0, 123456, tzinfo=UTC)
+    at = int(datetime(2025, 10, 2, 12, tzinfo=UTC).timestamp()) * 10**9 + 123_456_000 + rest
+    moments = pl.Series([at] * 3).cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone(zone)
     pl.DataFrame(
         {
-            "t": pl.Series([at] * 3, dtype=pl.Datetime("us", "America/New_York")),
+            "t": moments.dt.cast_time_unit(unit),
             "bs": ["BUY", "LONG", "LONG"],
             "px": [9960.0, 9961.5, 1e-3],
             "n": [Decimal("1"), Decimal("2.5"), Decimal("3")],
@@ -100,7 +107,7 @@ def test_rows_of_parquet_are_read_by_their_types(settings: Settings, tmp_path: P
     ]
     times = {row["event_ts_ns"] for row in bronze_rows.rows(layout(settings).bronze("trades"))
              if row["verdict"] == "ok"}  # fmt: skip
-    assert times == {int(at.timestamp()) * 10**9 + 123_456_000}
+    assert times == {at}
 
 
 def test_rows_whose_reading_was_not_kept_stay_open_and_say_what_to_do(

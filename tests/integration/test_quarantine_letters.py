@@ -27,8 +27,7 @@ def test_a_letter_holds_the_record_and_says_where_it_came_from_and_why_it_was_re
     broker.create_topic(ALIAS)
     poison(broker, ALIAS, b"no json", b"")
     land_topics(settings, ["trades"])
-    (delivery,) = send_new(settings, ["trades"])
-    assert (delivery.topic, delivery.sent, delivery.trouble) == (f"{TOPIC}.dlq", 2, "")
+    assert send_new(settings, ["trades"]) == []  # landing has sent them
     first, second = messages_of(broker.bootstrap, f"{TOPIC}.dlq")
     rows = {row["position"]: row for row in
             bronze_rows.rows(settings.root / "bronze" / "trades")}  # fmt: skip
@@ -64,10 +63,10 @@ def test_a_broker_that_is_away_is_a_warning_and_letters_wait(
     settings = kafka_lake(TICKLAKE_DEAD_LETTERS="on")
     broker.create_topic(TOPIC)
     poison(broker, TOPIC, b"x", b"y")
-    land_topics(settings, ["trades"])
+    land_topics(kafka_lake(), ["trades"])
     broker.kill()
     (delivery,) = send_new(kafka_lake(TICKLAKE_DEAD_LETTERS="on", TICKLAKE_KAFKA_TIMEOUT="0.5"))
-    assert delivery.sent == 0
+    assert (delivery.topic, delivery.sent) == (f"{TOPIC}.dlq", 0)
     assert broker.bootstrap in delivery.trouble
     with Broker(broker.port) as back:
         assert [d.sent for d in send_new(settings)] == [2]

@@ -13,13 +13,12 @@ from contracts.registry import UnknownDataset
 from contracts.trades import CONTRACT
 from ingestion.check import ContractsDisabled
 from ingestion.replay import Replayed, replay
-from lake import ledger, quarantine
+from lake import quarantine
 from lake.bronze import BronzeWriter
-from lake.layout import Layout
 from lake.quarantine import UnknownCode, Wanted
 from tests import bronze_rows
 from tests.desk import Desk, trade
-from tests.growing import WITH_BOOK, WITH_DESK, WITHOUT_SIDE, under
+from tests.growing import WITH_BOOK, WITH_CODES, WITH_DESK, WITHOUT_SIDE, under
 
 UNIT = "kafka:test/market.trades.v1/0"
 RECV_NS = int(datetime(2025, 10, 2, 12, 30, tzinfo=UTC).timestamp()) * 10**9 + 123
@@ -90,6 +89,28 @@ def test_a_record_lands_once_under_the_first_version_that_takes_it(landed: Desk)
     first = CONTRACT.version
     assert replayed(landed) == [("T1", 1, first + 1), ("T2", 3, first + 2), ("T3", 4, first + 3)]
     assert states(landed) == {1: "replayed", 2: "open", 3: "replayed", 4: "replayed", 5: "open"}
+
+
+def test_a_field_whose_type_changed_waits_until_the_contract_has_a_column_for_it(
+    desk: Desk,
+) -> None:
+    """The venue sent its conditions as one text, and sends a list from now on."""
+    more = {"unit": UNIT, "source": STREAM_SOURCE, "recv_ns": RECV_NS}
+    before = {**trade(1, "12:00:01"), "conditions": "@"}
+    after = {**trade(2, "12:00:02"), "conditions": ["@", "I"]}
+    assert desk.land("trades", [before, after], **more).by_code == {"SCHEMA_TYPE": 1}
+    assert counted(replay(desk.settings)) == (1, 0, {"SCHEMA_TYPE": 1})
+    with under(WITH_CODES):
+        desk.land("trades", [{**trade(3, "12:00:03"), "conditions": ["F"]}], **more)
+        assert counted(replay(desk.settings)) == (1, 1, {})
+        assert replay(desk.settings) == []
+    found = [(row["trade_id"], row["unit"], row["conditions"], row["condition_codes"])
+             for row in rows(desk) if row["verdict"] == "ok"]  # fmt: skip
+    assert sorted(found) == [
+        ("T1", UNIT, "@", None),
+        ("T2", f"replay:{UNIT}", None, ["@", "I"]),
+        ("T3", UNIT, None, ["F"]),
+    ]
 
 
 def test_a_replayed_row_keeps_where_and_when_it_came_from(landed: Desk) -> None:
@@ -247,24 +268,6 @@ def test_a_replay_that_read_before_anothers_commit_is_refused_and_reads_anew(
     assert (done[1].passed, mine.passed) == (2, 1)
     assert mine.still == {"PARSE_ERROR": 1, "FUTURE_TS": 1}
     assert [trade_id for trade_id, *_ in replayed(landed)] == ["T1", "T2", "T3"]
-
-
-def test_a_ledger_that_lags_behind_the_table_does_not_make_a_replayed_record_open(
-    landed: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of two that append to the ledger the slower may be told all is done when it is not."""
-    append, asked = ledger.append_new, []
-
-    def lose_once(place: Layout) -> int:
-        asked.append(place)
-        return 0 if len(asked) == 1 else append(place)
-
-    with under(WITH_DESK):
-        replay(landed.settings)
-        monkeypatch.setattr(ledger, "append_new", lose_once)
-        assert counted(replay(landed.settings))[:2] == (4, 0)
-    assert len(asked) == 2
-    assert [trade_id for trade_id, *_ in replayed(landed)] == ["T1"]
 
 
 def test_a_replay_is_refused_where_contracts_are_switched_off(

@@ -107,6 +107,28 @@ def test_the_raw_bytes_of_a_parquet_row_are_its_values_as_json() -> None:
     assert json.loads(raw)["instrumentId"] == "X"
 
 
+def test_the_raw_bytes_of_a_parquet_row_keep_every_nanosecond() -> None:
+    ns = pl.Series([NOON_US * 1_000, NOON_US * 1_000 + 123_456_789])
+    frame = pl.DataFrame(
+        {
+            "utc": ns.cast(pl.Datetime("ns", "UTC")),
+            "local": ns.cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone("America/New_York"),
+            "bare": ns.cast(pl.Datetime("ns")),
+            "clock": (ns % 86_400_000_000_000).cast(pl.Time),
+            "micros": pl.Series([NOON_US, NOON_US + 1]).cast(pl.Datetime("us", "UTC")),
+        }
+    )
+    assert [json.loads(raw) for raw in raw_rows(frame, [1])] == [
+        {
+            "utc": "2025-10-02 12:00:00.123456789+00:00",
+            "local": "2025-10-02 08:00:00.123456789-04:00",
+            "bare": "2025-10-02 12:00:00.123456789",
+            "clock": "12:00:00.123456789",
+            "micros": "2025-10-02 12:00:00.000001+00:00",
+        }
+    ]
+
+
 def test_decimals_of_any_width_are_taken_exactly_or_refused(settings: Settings) -> None:
     wide = pl.Series(["99.600000000000", "99.6000000000001"]).str.to_decimal(scale=13)
     decoded = decode_parquet(settings, table(price=wide))

