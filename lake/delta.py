@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
+import structlog
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -34,6 +35,8 @@ CONFIGURATION: dict[str, str | None] = {
 
 # Each commit is synced before its writer goes on, so only writers that died leave entries behind.
 MAX_UNSYNCED = 10
+
+log = structlog.get_logger()
 
 _PATH_SAFE = "/=:+,@!$&'()*;-._~"
 
@@ -88,10 +91,20 @@ def open_or_create(path: Path, schema: pa.Schema, partition_by: Sequence[str]) -
     """
     if not delta_log.is_table(path):
         _create(path, schema, partition_by)
-    with damage.named(path):
-        table = Table(path)
+    table = _opened(path)
     sync_log(path, max(0, table.version() - MAX_UNSYNCED), table.version())
     return table
+
+
+def _opened(path: Path) -> Table:
+    try:
+        return Table(path)
+    except Exception:
+        with damage.named(path):
+            if not delta_log.set_aside_checkpoints(path):
+                raise
+            log.warning("checkpoint set aside", table=str(path), why="it was not whole")
+            return Table(path)
 
 
 def _create(path: Path, schema: pa.Schema, partition_by: Sequence[str]) -> None:

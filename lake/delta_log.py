@@ -12,7 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lake.durable import sync_file
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lake.durable import sync_file, sync_folders
 
 LOG = "_delta_log"
 LAST_CHECKPOINT = "_last_checkpoint"
@@ -77,6 +80,55 @@ def checkpoints(root: Path) -> list[int]:
     """Versions of which there is a checkpoint, in their order."""
     found = (_CHECKPOINT.fullmatch(path.name) for path in (root / LOG).iterdir())
     return sorted({int(match[1]) for match in found if match})
+
+
+def set_aside_checkpoints(root: Path) -> bool:
+    """Take checkpoints out of use that cannot be read; False if there is none to be spared.
+
+    A power cut may leave one with its name and not its bytes. It only sums the entries up: where
+    those reach back to the beginning, or to a checkpoint before it, nothing is lost without it.
+    """
+    kept = [version for version in checkpoints(root) if _is_whole(root, version)]
+    broken = set(checkpoints(root)) - set(kept)
+    if not broken and _names_checkpoint(root):
+        return False
+    there = versions(root)
+    first = max((v for v in kept if not broken or v < min(broken)), default=-1) + 1
+    if not there or not set(range(first, there[-1] + 1)) <= set(there):
+        return False
+    log = root / LOG
+    for path in list(log.iterdir()):
+        if _CHECKPOINT.fullmatch(path.name) and version_of(path) in broken:
+            path.rename(path.with_name(f"{path.name}.broken"))
+    note = log / LAST_CHECKPOINT
+    if first > 0:
+        rows = sum(pq.read_metadata(p).num_rows for p in _parts(root, first - 1))
+        note.write_text(json.dumps({"version": first - 1, "size": rows}))
+        sync_file(note)
+    else:
+        note.unlink(missing_ok=True)
+    sync_folders([log])
+    return True
+
+
+def _is_whole(root: Path, version: int) -> bool:
+    try:
+        return all(pq.read_metadata(path).num_rows > 0 for path in _parts(root, version))
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
+def _parts(root: Path, version: int) -> Iterator[Path]:
+    return (root / LOG).glob(f"{version:020}.checkpoint*.parquet")
+
+
+def _names_checkpoint(root: Path) -> bool:
+    """Does the note of the last checkpoint name one, or is there no such note?"""
+    try:
+        version, _ = last_checkpoint(root)
+    except LogBroken:
+        return False
+    return version < 0 or version in checkpoints(root)
 
 
 def version_of(path: Path) -> int | None:

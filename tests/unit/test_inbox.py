@@ -136,7 +136,7 @@ def test_an_inbox_folder_that_is_no_feed_is_an_error_before_anything_lands(
 ) -> None:
     write(settings.inbox / "generic_trades" / "2025-10-02" / "a.csv", HEADER + row(0))
     write(settings.inbox / "trdaes" / "2025-10-02" / "a.csv", HEADER + row(0))
-    with pytest.raises(FeedError, match="for feed 'trdaes'; there are: .*generic_alerts"):
+    with pytest.raises(FeedError, match=r"for feed 'trdaes'; there are: .*generic_alerts"):
         land_inbox(settings)
     assert not layout(settings).bronze("trades").exists()
 
