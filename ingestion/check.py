@@ -52,10 +52,12 @@ def _split(frame: pl.DataFrame, errors: SchemaErrors) -> Checked:
     found: dict[int, tuple[int, RejectCode, str]] = {}
     for error in errors.schema_errors:
         code, says, shown = _reason(error)
-        for row in error.check_output["check_output"].not_().arg_true().to_list():
-            rank = PRIORITY.index(code)
+        rank = PRIORITY.index(code)
+        broken = error.check_output["check_output"].not_().arg_true()
+        messages = _messages(frame[broken].select(shown), says, len(broken))
+        for row, message in zip(broken.to_list(), messages, strict=True):
             if row not in found or rank < found[row][0]:
-                found[row] = (rank, code, _message(frame, row, says, shown))
+                found[row] = (rank, code, message)
     rows = sorted(found)
     rejected = pl.DataFrame(
         {
@@ -78,6 +80,13 @@ def _reason(error: pa.errors.SchemaError) -> tuple[RejectCode, str, list[str]]:
     raise error  # a wrong type here is our own fault, not the record's: never quarantine for it
 
 
-def _message(frame: pl.DataFrame, row: int, says: str, shown: list[str]) -> str:
-    values = ", ".join(f"{name}={frame[name][row]}" for name in shown)
-    return ": ".join(part for part in (says, values) if part)
+def _messages(values: pl.DataFrame, says: str, rows: int) -> list[str]:
+    """What is said of each row: the rule's words, and the values that it looked at."""
+    if not values.width:
+        return [says] * rows
+    names = values.columns
+    said = (
+        ", ".join(f"{name}={value}" for name, value in zip(names, row, strict=True))
+        for row in values.iter_rows()
+    )
+    return [f"{says}: {shown}" if says else shown for shown in said]
