@@ -28,8 +28,6 @@ from lake.settings import load_settings
 
 # Stage -> the function as its caller knows it.
 WATCHED = {
-    "attributes": ("ingestion.sources.kafka", "provenance_of"),
-    "values": ("ingestion.sources.kafka", "values_of"),
     "check": ("ingestion.land", "check"),
     "parquet": ("pyarrow.parquet", "write_table"),
     "commit, fsync": ("lake.delta", "commit"),
