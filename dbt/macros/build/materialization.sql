@@ -16,6 +16,9 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% if whole %}
+        {% if config.get('contract').enforced %}
+            {% do get_assert_columns_equivalent(compiled_code) %}
+        {% endif %}
         {% call statement('main') %}
             create or replace table {{ target }} as {{ compiled_code }}
         {% endcall %}
@@ -23,6 +26,8 @@
             insert into audit.dirty
             select build_id, '{{ touched_name() }}', null, null, null, true, true from build.info
         {% endcall %}
+    {% elif not config.require('by') %}
+        {% call statement('main') %} select 'nothing that it depends on can have changed' {% endcall %}
     {% else %}
         {% do replace_changed_parts(target) %}
     {% endif %}

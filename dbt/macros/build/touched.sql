@@ -5,7 +5,8 @@
       by     the columns that cut it into replaceable parts: [instrument_id, event_hour],
              [event_hour], [landed_hour] or [instrument_id];
       reach  how far a changed part of a parent reaches into this model, per parent
-             (default `hour`): hour | hour_and_next | session | key | validity.
+             (default `hour`): hour | hour_and_next | hour_before | around | session | onward |
+             days:N | key | validity | none.
     and reads its inputs through `touched(ref(...))`. On a first build that is the whole table;
     afterwards it is the rows of the parts in this model's scope.
 #}
@@ -35,7 +36,7 @@
 
 {% macro model_checksum() %}
     {% set inputs = run_query("select inputs from build.info").columns[0].values()[0] %}
-    {% do return(local_md5(code_of(model) ~ inputs)) %}
+    {% do return(local_md5(code_of(model) ~ inputs ~ invocation_args_dict.get('vars'))) %}
 {% endmacro %}
 
 
@@ -75,9 +76,10 @@
 
 {# The rows of `relation` that lie in this model's scope, as something to select from.
      hours_back  also the rows of that many hours before a part in scope
+     hours_after also the rows of that many hours after a part in scope
      by          the columns of `relation` to match on (default: this model's own)
      dates       a date column by which files can be skipped before they are opened #}
-{% macro touched(relation, hours_back=0, by=none, dates=none) %}
+{% macro touched(relation, hours_back=0, by=none, dates=none, hours_after=0) %}
     {% if not execute or model.resource_type != 'model' or is_whole() %}
         {% do return(relation) %}
     {% endif %}
@@ -87,23 +89,27 @@
     {% for column in by %}
         {% if column.endswith('_hour') %}
             {% set steps = [] %}
-            {% for back in range(hours_back + 1) %}
-                {% do steps.append("s.hour - interval " ~ back ~ " hour") %}
+            {% for step in range(-hours_back, hours_after + 1) %}
+                {% do steps.append("s.hour + interval (" ~ step ~ ") hour") %}
             {% endfor %}
-            {% do matches.append("t." ~ column ~ " in (" ~ steps | join(', ') ~ ")"
-                if hours_back else "t." ~ column ~ " = s.hour") %}
+            {% if steps | length > 3 %}
+                {% do matches.append("t." ~ column ~ " between " ~ steps[0] ~ " and " ~ steps[-1]) %}
+            {% else %}
+                {% do matches.append("t." ~ column ~ " in (" ~ steps | join(', ') ~ ")"
+                    if steps | length > 1 else "t." ~ column ~ " = s.hour") %}
+            {% endif %}
         {% else %}
             {% do matches.append("t." ~ column ~ " = s." ~ column) %}
         {% endif %}
     {% endfor %}
-    {% set bounds = scope_bounds(scope, by, hours_back, dates) %}
+    {% set bounds = scope_bounds(scope, by, hours_back, dates, hours_after) %}
     {% do return("(select t.* from " ~ relation ~ " as t where " ~ bounds
         ~ " and exists (select 1 from " ~ scope ~ " as s where " ~ matches | join(' and ') ~ "))") %}
 {% endmacro %}
 
 
 {# Literal bounds of the scope: what a file or row group can be skipped by. #}
-{% macro scope_bounds(scope, by, hours_back, dates) %}
+{% macro scope_bounds(scope, by, hours_back, dates, hours_after=0) %}
     {% set hour = hour_in(by) %}
     {% if not hour %}
         {% do return('true') %}
@@ -113,12 +119,12 @@
         {% do return('false') %}
     {% endif %}
     {% set low = "timestamptz '" ~ found[0] ~ "' - interval " ~ hours_back ~ " hour" %}
-    {% set high = "timestamptz '" ~ found[1] ~ "'" %}
+    {% set high = "timestamptz '" ~ found[1] ~ "' + interval " ~ hours_after ~ " hour" %}
     {% set bounds = "t." ~ hour ~ " between " ~ low ~ " and " ~ high %}
     {% if dates %}
         {% set days = run_query(
             "select distinct (hour - interval (step) hour)::date::varchar from " ~ scope
-            ~ ", unnest([0, " ~ hours_back ~ "]) as steps(step)"
+            ~ ", unnest(range(" ~ -hours_after ~ ", " ~ hours_back + 1 ~ ")) as steps(step)"
         ).columns[0].values() %}
         {% set bounds = bounds ~ " and t." ~ dates ~ " in (date '" ~ days | join("', date '") ~ "')" %}
     {% endif %}
@@ -178,13 +184,20 @@
     {% set dirty = "from audit.dirty as d where d.is_open and d.model = '" ~ parent ~ "'" %}
     {% if reach == 'hour' or reach == 'key' %}
         {% do return("select d.instrument_id, d.hour " ~ dirty) %}
-    {% elif reach == 'hour_and_next' %}
+    {% elif reach in ['hour_and_next', 'hour_before', 'around'] %}
+        {% set steps = {'hour_and_next': '0, 1', 'hour_before': '-1, 0', 'around': '-1, 0, 1'}[reach] %}
         {% do return("select d.instrument_id, d.hour + interval (step) hour from audit.dirty as d, "
-            ~ "unnest([0, 1]) as steps(step) where d.is_open and d.model = '" ~ parent ~ "'") %}
+            ~ "unnest([" ~ steps ~ "]) as steps(step) where d.is_open and d.model = '" ~ parent ~ "'") %}
+    {% elif reach == 'onward' or reach.startswith('days:') %}
+        {% set until = '' if reach == 'onward' else
+            ' and t.' ~ hour_in(config.require('by')) ~ ' <= d.hour + interval ' ~ reach[5:] ~ ' day' %}
+        {% do return(hours_of_sessions("select d.instrument_id, d.hour " ~ dirty) ~ " union all "
+            ~ "select distinct t.instrument_id, t." ~ hour_in(config.require('by')) ~ " from " ~ this
+            ~ " as t join audit.dirty as d on t.instrument_id = d.instrument_id and t."
+            ~ hour_in(config.require('by')) ~ " > d.hour" ~ until ~ " where d.is_open and d.model = '"
+            ~ parent ~ "'") %}
     {% elif reach == 'session' %}
-        {% do return("select d.instrument_id, unnest(generate_series("
-            ~ session_start('d.hour') ~ ", " ~ session_end('d.hour')
-            ~ " - interval 1 hour, interval 1 hour)) " ~ dirty) %}
+        {% do return(hours_of_sessions("select d.instrument_id, d.hour " ~ dirty)) %}
     {% elif reach == 'validity' %}
         {% set hour = hour_in(config.require('by')) %}
         {% do return("select distinct t.instrument_id, t." ~ hour ~ " from " ~ this
@@ -209,4 +222,13 @@
 
 {% macro quoted_list(values) %}
     {% do return("'" ~ values | join("', '") ~ "'") %}
+{% endmacro %}
+
+
+{# All hours of the sessions that (instrument_id, hour) rows lie in. #}
+{% macro hours_of_sessions(parts) %}
+    {% do return("select instrument_id, unnest(generate_series(" ~ session_start() ~ ", " ~ session_end()
+        ~ " - interval 1 hour, interval 1 hour)) from (select distinct instrument_id, calendar, "
+        ~ session_date('hour') ~ " as session_date from (select instrument_id, hour, " ~ calendar_of()
+        ~ " as calendar from (" ~ parts ~ ") as parts))") %}
 {% endmacro %}

@@ -17,19 +17,47 @@
 {%- endmacro %}
 
 
-{# The session date of an hour (analytics.md 0.2): the local date at the venue. #}
-{% macro session_date(hour) -%}
-    cast(timezone('{{ var("session_zone") }}', {{ hour }}) as date)
+{# A moment's wall clock in a zone (SQL text), as a timestamp without zone. #}
+{% macro local_time(moment, zone) -%}
+    timezone({{ zone }}, {{ moment }})
 {%- endmacro %}
 
 
-{# First moment of the session that an hour belongs to: local midnight, in UTC. #}
-{% macro session_start(hour) -%}
-    timezone('{{ var("session_zone") }}', cast({{ session_date(hour) }} as timestamp))
+{# The moment of a wall clock in a zone. #}
+{% macro utc_of(local, zone) -%}
+    timezone({{ zone }}, {{ local }})
 {%- endmacro %}
 
 
-{# The moment after the session's last. #}
-{% macro session_end(hour) -%}
-    timezone('{{ var("session_zone") }}', cast({{ session_date(hour) }} + 1 as timestamp))
+{# Monday is 1, Sunday 7. #}
+{% macro iso_weekday(date) -%}
+    isodow({{ date }})
+{%- endmacro %}
+
+
+{# A moment as ns since epoch UTC. #}
+{% macro ns_of(moment) -%}
+    epoch_us({{ moment }}) * 1000
+{%- endmacro %}
+
+
+{# A relation with one row, `session_date`, for every day of a range. #}
+{% macro days_between(first, last) -%}
+    (
+        select unnest(generate_series(
+            timestamp '{{ first }}', timestamp '{{ last }}', interval 1 day
+        )) as session_date
+    )
+{%- endmacro %}
+
+
+{# `count` minutes as an interval. #}
+{% macro minutes(count) -%}
+    to_minutes({{ count }})
+{%- endmacro %}
+
+
+{# Text HH:MM as minutes since midnight. #}
+{% macro minutes_of_day(text) -%}
+    cast(split_part({{ text }}, ':', 1) as integer) * 60 + cast(split_part({{ text }}, ':', 2) as integer)
 {%- endmacro %}

@@ -50,13 +50,32 @@ priced as (
         *,
         cast(cast(price as decimal(38, 9)) * quantity as decimal(38, 12)) as price_quantity
     from marked
+),
+
+conditions as (
+    {{ judged_conditions('landed') }}
+),
+
+eligible as (
+    select
+        p.*,
+        {{ session_type('p.event_ts_ns') }} as session_type,
+        coalesce(c.sets_price, true)
+        and not (coalesce(c.is_extended, false) and {{ session_type('p.event_ts_ns') }} = 'regular')
+            as is_price_eligible,
+        coalesce(c.adds_volume, true) as is_volume_eligible,
+        coalesce(c.is_cross, false) as is_cross
+    from priced as p
+    left join {{ ref('sessions') }} as s on p.calendar = s.calendar and p.session_date = s.session_date
+    left join conditions as c on p.condition_form = c.condition_form and p.conditions = c.conditions
 )
 
 select
-    p.* exclude (event_date, dedup_rule, contract_version, ingest_ts, delivery_unit),  -- noqa: RF02
+    p.* exclude (event_date, dedup_rule, condition_form, contract_version, ingest_ts, delivery_unit),  -- noqa: RF02
     {{ notional('p.price_quantity', 's.price_multiplier') }} as notional,
+    s.price_multiplier,
     s.security_sk
-from priced as p
+from eligible as p
 left join securities as s
     on p.instrument_id = s.instrument_id
     and p.event_ts >= s.valid_from

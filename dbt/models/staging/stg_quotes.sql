@@ -7,6 +7,7 @@ timed as (
         *,
         {{ timestamp_of('event_ts_ns') }} as event_ts,
         {{ window_start('event_ts_ns', 3600) }} as event_hour,
+        {{ calendar_of() }} as calendar,
         case when unit like 'file:%' then position end as source_row
     from source
 )
@@ -33,7 +34,8 @@ select
     event_ts_ns,
     event_ts,
     event_hour,
-    {{ session_date('event_hour') }} as session_date,
+    calendar,
+    {{ session_date() }} as session_date,
     event_date,
     -- where from
     recv_ts_ns,

@@ -66,6 +66,7 @@ timed as (
         *,
         {{ timestamp_of('event_ts_ns') }} as event_ts,
         {{ window_start('event_ts_ns', 3600) }} as event_hour,
+        {{ calendar_of() }} as calendar,
         case when unit like 'file:%' then position end as source_row
     from (
         select * from reported
@@ -76,15 +77,17 @@ timed as (
 
 identified as (
     select
-        *,
-        {{ session_date('event_hour') }} as session_date,
+        t.*,
+        {{ session_date() }} as session_date,
         case
             when trade_id is not null then 'identity'
             when sequence is not null then 'sequence'
             when delivery_unit is not null then 'content'
             else 'position'
-        end as dedup_rule
-    from timed
+        end as dedup_rule,
+        coalesce(f.condition_form, 'sip') as condition_form
+    from timed as t
+    left join {{ ref('feeds') }} as f on t.source = f.source and f.dataset = 'trades'
 )
 
 select
@@ -108,6 +111,7 @@ select
     event_ts_ns,
     event_ts,
     event_hour,
+    calendar,
     session_date,
     event_date,
     -- where from
@@ -120,5 +124,6 @@ select
     batch,
     ingest_ts,
     contract_version,
-    dedup_rule
+    dedup_rule,
+    condition_form
 from identified

@@ -2,12 +2,13 @@
 
 -- A day is a session date; its window starts at the session's local midnight.
 with children as (
-    select * from {{ touched(ref('candles_1h')) }}
+    select *, {{ session_date() }} as session_date
+    from (select *, {{ calendar_of() }} as calendar from {{ touched(ref('candles_1h')) }})
 ),
 
 candles as (
-    {{ candles_rolled_up('children', session_start('event_hour'), session_start('event_hour')) }}
+    {{ candles_rolled_up('children', session_start(), session_start()) }}
 )
 
-select *, {{ session_date('window_start') }} as session_date
+select *, {{ session_date('window_start', calendar_of()) }} as session_date
 from ({{ with_vwap('candles') }})
