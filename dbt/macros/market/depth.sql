@@ -19,30 +19,103 @@
 
 
 {# How many quoters one instrument has in an hour of `intervals`, at most: each gets a seat, which
-   is a column. Read from the data when the model runs; 2 where there is nothing to read. #}
+   is a column. 0 where they are too many for that. Read from the data when the model runs. #}
 {% macro quoter_seats(intervals) %}
-    {% if not execute or flags.WHICH not in ['build', 'run'] or is_absent(intervals) %}
-        {% do return(2) %}
+    {% if not execute or model.resource_type != 'model' or flags.WHICH not in ['build', 'run'] %}
+        {% do return(4) %}
     {% endif %}
     {% set most = run_query(
-        "select max(quoters) from (select count(*) as quoters from (select distinct instrument_id, "
-        ~ "event_hour, source, dealer_id from " ~ intervals ~ " as i where " ~ firm_quote()
-        ~ ") as d group by instrument_id, event_hour) as c"
-    ).columns[0].values()[0] %}
-    {% do return([most or 2, 2] | max) %}
-{% endmacro %}
-
-
-{# Is `relation` a table that is not there yet? (A sub-query, as `touched` makes them, is there.) #}
-{% macro is_absent(relation) %}
-    {% do return(relation is not string and load_cached_relation(relation) is none) %}
+        "select coalesce(max(quoters), 0) from (select count(*) as quoters from (select distinct "
+        ~ "instrument_id, event_hour, source, quoted_at, dealer_id from " ~ intervals ~ " as i where "
+        ~ firm_quote() ~ ") as d group by instrument_id, event_hour) as c"
+    ).columns[0].values()[0] | int %}
+    {% do return([most, 2] | max if most <= var('pivoted_quoters') else 0) %}
 {% endmacro %}
 
 
 {# What counts for depth: firm quotes that are not crossed with their dealer's own other side. #}
 {% macro firm_quote() -%}
-    quote_type = 'F' and is_valid and from_ns < to_ns
+    quote_type = 'F' and is_valid
 {%- endmacro %}
+
+
+{# CTEs up to `sized`, the wide state of every moment of CTE `lives`: with a column for what each
+   quoter shows. The best price over the seats is level 1, the best that is worse than it level 2. #}
+{% macro depth_by_seats(seats) %}
+    quoters as (
+        select
+            *,
+            row_number() over (
+                partition by instrument_id, event_hour order by source, quoted_at, dealer_id
+            ) - 1 as seat
+        from (select distinct instrument_id, event_hour, source, quoted_at, dealer_id from lives) as q
+    ),
+
+    seated as (
+        select l.*, q.seat
+        from lives as l
+        inner join quoters as q
+            on l.instrument_id = q.instrument_id
+            and l.event_hour = q.event_hour
+            and l.source = q.source
+            and l.quoted_at = q.quoted_at
+            and l.dealer_id = q.dealer_id
+    ),
+
+    changes as (
+        select
+            instrument_id, event_hour, calendar, session_date, seat, side, from_ns, price,
+            coalesce(size, -1) as size
+        from seated
+        union all
+        select instrument_id, event_hour, calendar, session_date, seat, side, to_ns, 0, -2
+        from seated
+        where not is_followed
+    ),
+
+    moments_of_seats as (
+        -- A quote that starts outweighs the end of the one before it: its price is above 0.
+        select
+            instrument_id,
+            event_hour,
+            calendar,
+            session_date,
+            from_ns,
+            seat,
+            {%- for side, name, _, _ in depth_sides() %}
+            max(case when side = '{{ name }}' then price end) as {{ side }},
+            cast(max(case when side = '{{ name }}' then size end) as decimal(38, 8)) as {{ side }}_size
+            {{- ',' if not loop.last }}
+            {%- endfor %}
+        from changes
+        group by instrument_id, event_hour, calendar, session_date, from_ns, seat
+    ),
+
+    filled as (
+        -- Of the seats that change in one nanosecond the last row knows all.
+        select
+            instrument_id,
+            event_hour,
+            calendar,
+            session_date,
+            from_ns,
+            {{ seats_filled(seats) }}
+        from moments_of_seats
+        window moments as (
+            partition by instrument_id, event_hour order by from_ns, seat
+            rows between unbounded preceding and current row
+        ),
+        following as (partition by instrument_id, event_hour order by from_ns, seat)
+        qualify lead(from_ns) over following is distinct from from_ns
+    ),
+
+    {{ depth_prices('filled', seats) }},
+
+    sized as (
+        select instrument_id, event_hour, calendar, session_date, from_ns, {{ depth_sizes(seats) }}
+        from level_5
+    )
+{% endmacro %}
 
 
 {# Columns <side>_<seat> and <side>_size_<seat>: what the quoter in each seat shows after the
@@ -52,12 +125,6 @@
     {{ last_known('case when seat = ' ~ seat ~ ' then ' ~ side ~ ' end') }} over moments as {{ side }}_{{ seat }},
     {{ last_known('case when seat = ' ~ seat ~ ' then ' ~ side ~ '_size end') }} over moments as {{ side }}_size_{{ seat }}
     {{- ', ' if not loop.last }}{% endfor %}{{ ', ' if not loop.last }}{% endfor %}
-{%- endmacro %}
-
-
-{# The last value so far that is not null, as a window function without its window. #}
-{% macro last_known(expression) -%}
-    last_value({{ expression }} ignore nulls)
 {%- endmacro %}
 
 
