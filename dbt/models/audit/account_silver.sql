@@ -18,7 +18,7 @@ with bronze as (
     group by all
     union all
     select
-        'quotes', unit, event_hour, count(*),
+        dataset, unit, event_hour, count(*),
         sum(coalesce(bid_size, 0) + coalesce(offer_size, 0) + coalesce(size, 0)), 0, 0
     from {{ touched(ref('stg_quotes'), dates='event_date') }}
     group by all
@@ -34,7 +34,7 @@ silver as (
     from {{ touched(ref('trades_history')) }}
     union all
     select
-        'quotes', unit, event_hour, is_duplicate,
+        dataset, unit, event_hour, is_duplicate,
         coalesce(bid_size, 0) + coalesce(offer_size, 0) + coalesce(size, 0)
     from {{ touched(ref('quotes_history')) }}
     union all
