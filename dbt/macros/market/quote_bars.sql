@@ -101,16 +101,14 @@ select
     dealer_id,
     {{ timestamp_of('win * ' ~ ns) }} as window_start,
     {%- for side in sides %}
-    case when is_carried then coalesce({{ side }}_standing, {{ side }}_first) else {{ side }}_first end as {{ side }}_open,
-    case when is_carried then greatest({{ side }}_highest, {{ side }}_standing) else {{ side }}_highest end as {{ side }}_high,
-    case when is_carried then least({{ side }}_lowest, {{ side }}_standing) else {{ side }}_lowest end as {{ side }}_low,
-    case
-        when {{ side }}_last is not null or not is_carried then {{ side }}_last else {{ side }}_standing
-    end as {{ side }}_close,
-    case
-        when {{ side }}_last is not null then cast(nullif({{ side }}_last_size, -1) as decimal(28, 8))
+    cast(coalesce(case when is_carried then {{ side }}_standing end, {{ side }}_first) as decimal(18, 9)) as {{ side }}_open,
+    cast(greatest({{ side }}_highest, case when is_carried then {{ side }}_standing end) as decimal(18, 9)) as {{ side }}_high,
+    cast(least({{ side }}_lowest, case when is_carried then {{ side }}_standing end) as decimal(18, 9)) as {{ side }}_low,
+    cast(coalesce({{ side }}_last, case when is_carried then {{ side }}_standing end) as decimal(18, 9)) as {{ side }}_close,
+    cast(case
+        when {{ side }}_last is not null then nullif({{ side }}_last_size, -1)
         when is_carried then {{ side }}_standing_size
-    end as {{ side }}_close_size,
+    end as decimal(28, 8)) as {{ side }}_close_size,
     {{ side }}_updates
     {{- ',' if not loop.last }}
     {%- endfor %}

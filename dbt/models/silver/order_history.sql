@@ -112,14 +112,14 @@ select
     m.order_price,
     cast(m.size_before as decimal(28, 8)) as size_before,
     cast(case when m.is_duplicate then 0 else m.size_after end as decimal(28, 8)) as size_after,
-    -- until when the order stays as it is after the message
-    least(
+    -- until when an order that is live stays as it is after the message
+    case when m.size_after > 0 and not m.is_duplicate then least(
         m.next_ns,
         c.cleared_ns,
         case when m.event_ts_ns < s.extended_close_ns then s.extended_close_ns else s.session_end_ns end
-    ) as until_ns,
+    ) end as until_ns,
     -- the queue is joined anew by an order that is added, moves or grows
-    m.size_after > 0 and m.msg_type in ('A', 'M') and (
+    m.size_after > 0 and not m.is_duplicate and m.msg_type in ('A', 'M') and (
         m.msg_type = 'A' or m.size_before = 0 or m.price is distinct from m.price_before
         or m.quantity > m.size_before
     ) as joins_queue,
