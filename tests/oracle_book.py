@@ -1,4 +1,4 @@
-"""Truth for order books and depth: a plain replay into dictionaries. Imports nothing of the project."""
+"""Truth for order books and depth: a replay into dictionaries, importing nothing of the project."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -17,8 +17,8 @@ MODELS = ("--select", "+order_book_findings", "+book_depth")
 
 
 def messages(seed: int, count: int, venue: str) -> list[dict[str, Any]]:
-    """Adds, cancels and modifies of about forty live orders, among them some that are wrong: of
-    orders that are gone, too large, or added twice. Many share a millisecond; one clears the book."""
+    """Adds, cancels and modifies of about forty live orders, some of them wrong: of orders that
+    are gone, too large, or added twice. Many share a moment; one clears the book."""
     rng = random.Random(seed)
     times = sorted(rng.randrange(SECONDS * 100) * 10 for _ in range(count))
     ids = [f"O{n}" for n in range(60)]
@@ -79,8 +79,8 @@ def test_depth_equals_a_replay_after_every_message(
     desk: Desk, told: dict[str, list[dict[str, Any]]], venue: str
 ) -> None:
     rows = desk.query(
-        "select valid_from_ns, valid_to_ns, case side when 'BID' then 'B' else 'S' end, level, price,"
-        f" level_size, n_orders from gold.book_depth where venue = '{venue}'"
+        "select valid_from_ns, valid_to_ns, case side when 'BID' then 'B' else 'S' end, level, "
+        f"price, level_size, n_orders from gold.book_depth where venue = '{venue}'"
     )
     assert rows
     for ns, book in replayed(told[venue]):
@@ -89,12 +89,12 @@ def test_depth_equals_a_replay_after_every_message(
 
 
 def test_live_orders_equal_a_replay(desk: Desk, told: dict[str, list[dict[str, Any]]]) -> None:
-    for venue in told:
+    for venue, sent in told.items():
         rows = desk.query(
             "select from_ns, to_ns, order_id, side, price, size from silver.order_book "
             f"where venue = '{venue}'"
         )
-        for place, (ns, book) in enumerate(replayed(told[venue])):
+        for place, (ns, book) in enumerate(replayed(sent)):
             if place % 25 == 0:
                 live = {row[2]: row[3:] for row in rows if row[0] <= ns < row[1]}
                 assert live == book.orders, ns
@@ -150,9 +150,10 @@ def _restated(message: dict[str, Any], moment: list[dict[str, Any]]) -> bool:
 
 def test_levels_are_cumulated_and_the_sides_weighed(desk: Desk) -> None:
     assert desk.query(
-        "select count(*) from (select *, sum(level_size) over (partition by venue, valid_from_ns, side "
-        "order by level) as summed, sum(level_size) over (partition by venue, valid_from_ns, side) as "
-        "total from gold.book_depth) where cumulative_size <> summed or total <> "
+        "select count(*) from (select *, "
+        "sum(level_size) over (partition by venue, valid_from_ns, side order by level) as summed, "
+        "sum(level_size) over (partition by venue, valid_from_ns, side) as total "
+        "from gold.book_depth) where cumulative_size <> summed or total <> "
         "case side when 'BID' then bid_total_size else offer_total_size end or depth_imbalance <> "
         "(bid_total_size - offer_total_size)::double / (bid_total_size + offer_total_size)::double"
     ) == [(0,)]
@@ -167,9 +168,9 @@ def test_no_state_repeats_the_one_before(desk: Desk) -> None:
     ]
     state = f"({', '.join(columns)})"
     assert desk.query(
-        f"select count(*) from (select *, {state} is not distinct from lag({state}) over b as repeats, "
-        "lag(valid_to_ns) over b = valid_from_ns as follows from gold.book_depth_states window b as "
-        "(partition by venue, event_hour order by valid_from_ns)) where repeats and follows"
+        f"select count(*) from (select {state} is not distinct from lag({state}) over b as repeats, "
+        "lag(valid_to_ns) over b = valid_from_ns as follows from gold.book_depth_states "
+        "window b as (partition by venue, event_hour order by valid_from_ns)) where repeats and follows"
     ) == [(0,)]
 
 

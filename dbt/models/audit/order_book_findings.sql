@@ -30,7 +30,8 @@ met as (
         from {{ touched(ref('book_depth_states')) }}
         union all
         select
-            instrument_id, source, venue, event_hour, event_ts_ns, message_key, order_side, order_price, null, null
+            instrument_id, source, venue, event_hour, event_ts_ns, message_key, order_side, order_price,
+            null, null
         from history
         where msg_type in ('A', 'M') and size_after > 0 and until_ns > event_ts_ns
     ) as u
@@ -52,7 +53,9 @@ crossing as (
 ),
 
 found as (
-    select *, null as best_opposite from history where finding is not null
+    select *, null as best_opposite
+    from history
+    where finding is not null
     union all
     select h.* replace ('CROSSING_ADD' as finding), c.best_opposite
     from history as h

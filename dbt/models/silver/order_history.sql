@@ -59,8 +59,10 @@ stated as (
 reduced as (
     select
         *,
-        case when statement > 0 and order_id is not null then first_value(side) over messages end as order_side,
-        case when statement > 0 and order_id is not null then first_value(price) over messages end as order_price,
+        case when statement > 0 and order_id is not null then first_value(side) over messages end
+            as order_side,
+        case when statement > 0 and order_id is not null then first_value(price) over messages end
+            as order_price,
         case
             when statement = 0 or order_id is null then 0
             else greatest(first_value(quantity) over messages - sum(
@@ -82,7 +84,13 @@ followed as (
 ),
 
 clearings as (
-    select distinct source, venue, instrument_id, session_date, clearings - 1 as ended, event_ts_ns as cleared_ns
+    select distinct
+        source,
+        venue,
+        instrument_id,
+        session_date,
+        clearings - 1 as ended,
+        event_ts_ns as cleared_ns
     from cleared
     where msg_type = 'R' and not is_duplicate
 )

@@ -55,9 +55,10 @@ select
     f.session_type,
     f.window_start,
     count(*) as events,
-    {%- for flow in ['bid_flow', 'offer_flow'] %}
-    case when count(f.{{ flow }}) = count(*) then cast(sum(f.{{ flow }}) as decimal(38, 8)) end as {{ flow }},
-    {%- endfor %}
+    {% for flow in ['bid_flow', 'offer_flow'] %}
+        case when count(f.{{ flow }}) = count(*) then cast(sum(f.{{ flow }}) as decimal(38, 8)) end
+            as {{ flow }},
+    {% endfor %}
     case
         when count(f.bid_flow) = count(*) and count(f.offer_flow) = count(*)
             then cast(sum(f.bid_flow - f.offer_flow) as decimal(38, 8))

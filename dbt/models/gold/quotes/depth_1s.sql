@@ -4,4 +4,6 @@ with sampled as (
     {{ depth_sampled(ref('depth_states')) }}
 )
 
-{{ depth_long('sampled', ['instrument_id', 'event_hour', 'calendar', 'session_date', 'sample_ts'], 'dealers') }}
+{{ depth_long('sampled', [
+    'instrument_id', 'event_hour', 'calendar', 'session_date', 'sample_ts',
+], 'dealers') }}

@@ -6,7 +6,9 @@
 {% set seats = quoter_seats(intervals) %}
 
 with lives as (
-    select * from {{ intervals }} as i where {{ firm_quote() }}
+    select *
+    from {{ intervals }}
+    where {{ firm_quote() }}
 ),
 
 {{ depth_by_seats(seats) if seats else depth_by_rank(['instrument_id']) }},
