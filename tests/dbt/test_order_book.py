@@ -168,9 +168,9 @@ def test_no_state_repeats_the_one_before(desk: Desk) -> None:
     ]
     state = f"({', '.join(columns)})"
     assert desk.query(
-        f"select count(*) from (select {state} is not distinct from lag({state}) over b as repeats, "
-        "lag(valid_to_ns) over b = valid_from_ns as follows from gold.book_depth_states "
-        "window b as (partition by venue, event_hour order by valid_from_ns)) where repeats and follows"
+        f"select count(*) from (select {state} is not distinct from lag({state}) over b "
+        "and lag(valid_to_ns) over b = valid_from_ns as repeats from gold.book_depth_states "
+        "window b as (partition by venue, event_hour order by valid_from_ns)) where repeats"
     ) == [(0,)]
 
 
