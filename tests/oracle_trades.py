@@ -45,7 +45,9 @@ def states(messages: Iterable[Message]) -> dict[int, str]:
             chains[message.trade_id, message.session].append((message.version or 1, message))
             continue
         root, depth = _root(message, events)
-        sessions = [m.session for m in originals if m.trade_id == root and m.session <= message.session]
+        sessions = [
+            m.session for m in originals if m.trade_id == root and m.session <= message.session
+        ]
         if sessions:
             version = message.version if message.version is not None else depth + 1
             chains[root, max(sessions)].append((version, message))
