@@ -1,4 +1,4 @@
-{{ config(by=['event_hour']) }}
+{{ config(by=['event_hour'], reach={'silver.security_versions': 'none', 'silver.security_restatements': 'none'}) }}
 
 -- ok = silver + declared duplicates + filtered, per unit and hour of event time. Filtered are
 -- order messages that are no trades.
