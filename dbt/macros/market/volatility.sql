@@ -33,11 +33,24 @@
 
 {# The number of bins of `step` minutes in a regular session of `minutes`. #}
 {% macro bins_of(minutes, step) -%}
-    cast(ceil({{ minutes }} / cast({{ step }} as double)) as integer)
+    cast(ceil(({{ minutes }}) / cast({{ step }} as double)) as integer)
 {%- endmacro %}
 
 
 {# sqrt(sessions a year x variance). #}
 {% macro annualised(variance) -%}
     sqrt({{ sessions_a_year() }} * {{ variance }})
+{%- endmacro %}
+
+
+{# Sample variance of `count` values from their sum and the sum of their squares. #}
+{% macro sample_variance(total, squares, count) -%}
+    (cast({{ squares }} as double) - power(cast({{ total }} as double), 2) / {{ count }}) / {{ count - 1 }}
+{%- endmacro %}
+
+
+{# Yang and Zhang 2000: overnight, open to close and Rogers-Satchell variance over `count` days. #}
+{% macro yang_zhang(overnight, close_open, rogers_satchell, count) -%}
+    {%- set k = 0.34 / (1.34 + (count + 1) / (count - 1)) -%}
+    ({{ overnight }} + {{ k }} * {{ close_open }} + {{ 1 - k }} * {{ rogers_satchell }})
 {%- endmacro %}

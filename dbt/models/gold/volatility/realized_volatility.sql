@@ -93,7 +93,7 @@ summed as (
         -- a median of squares is the square of the median; ends of the session have no neighbour
         coalesce(sum({{ summand('power(' ~ median_of_three('coalesce(r_before, 0)', 'r', 'r_after') ~ ', 2)') }})
             filter (where bin > first_bin and bin + step < session_minutes), 0)
-        + coalesce(sum({{ summand('power(least(r, r_before_empty), 2)') }}), 0) as medians
+        + coalesce(sum({{ summand('case when skips then power(least(r, r_before_empty), 2) end') }}), 0) as medians
     from neighbours
     group by instrument_id, calendar, session_date, session_minutes, step, shift
 ),
