@@ -3,6 +3,7 @@
 Nothing here may import the project, DuckDB, polars or dbt.
 """
 
+import itertools
 from collections.abc import Sequence
 from math import log, pi, sqrt
 
@@ -11,7 +12,7 @@ Print = tuple[float, float]  # seconds since the open, price; in order
 
 def grid(prints: Sequence[Print], seconds: int, step: int, shift: int = 0) -> list[float]:
     """The first price, then the last price at the end of each bin from the first print's on."""
-    ends = [end for end in range(shift or step, seconds, step)] + [seconds]
+    ends = [*list(range(shift or step, seconds, step)), seconds]
     first = prints[0][0]
     points = [prints[0][1]]
     for end in ends:
@@ -21,7 +22,7 @@ def grid(prints: Sequence[Print], seconds: int, step: int, shift: int = 0) -> li
 
 
 def returns(points: Sequence[float]) -> list[float]:
-    return [log(b / a) for a, b in zip(points, points[1:], strict=False)]
+    return [log(b / a) for a, b in itertools.pairwise(points)]
 
 
 def realized(prints: Sequence[Print], seconds: int, step: int, shift: int = 0) -> float:
@@ -34,7 +35,7 @@ def subsampled(prints: Sequence[Print], seconds: int) -> float:
 
 def bipower(prints: Sequence[Print], seconds: int) -> float:
     r = [abs(x) for x in returns(grid(prints, seconds, 300))]
-    total = sum(a * b for a, b in zip(r, r[1:], strict=False))
+    total = sum(a * b for a, b in itertools.pairwise(r))
     return pi / 2 * len(r) / (len(r) - 1) * total
 
 

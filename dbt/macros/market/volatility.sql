@@ -45,7 +45,7 @@
 
 {# Sample variance of `count` values from their sum and the sum of their squares. #}
 {% macro sample_variance(total, squares, count) -%}
-    (cast({{ squares }} as double) - power(cast({{ total }} as double), 2) / {{ count }}) / {{ count - 1 }}
+    (cast({{ squares }} as double) - power(cast({{ total }} as double), 2) / {{ count }}) / ({{ count }} - 1)
 {%- endmacro %}
 
 

@@ -4,20 +4,25 @@
 ) }}
 
 with prints as (
-    select *, {{ window_start('event_ts_ns', 60) }} as minute_start
+    select
+        *,
+        {{ window_start('event_ts_ns', 60) }} as minute_start,
+        {{ trade_filter() }} as is_used
     from {{ touched(ref('trades')) }}
-    where session_type = 'regular' and not is_outlier and {{ trade_filter() }}
+    where session_type = 'regular' and not is_outlier and ({{ trade_filter() }} or is_price_eligible)
 ),
 
+-- The opening cross is the first point of the grid, though crosses are no points of it otherwise.
 minutes as (
     select
         instrument_id,
         calendar,
         session_date,
         minute_start,
-        count(*) as trades,
+        minute_start = min(minute_start) over (partition by instrument_id, session_date) as is_first,
+        count(*) filter (where is_used) as trades,
         min_by(price, (event_ts_ns, tie_order)) as first_price,
-        max_by(price, (event_ts_ns, tie_order)) as last_price
+        max_by(price, (event_ts_ns, tie_order)) filter (where is_used) as last_used
     from prints
     group by instrument_id, calendar, session_date, minute_start
 ),
@@ -26,11 +31,13 @@ minutes as (
 placed as (
     select
         m.*,
+        coalesce(m.last_used, m.first_price) as last_price,
         cast(({{ ns_of('m.minute_start') }} - s.regular_open_ns) / 60000000000 as integer) as minute,
         cast((s.regular_close_ns - s.regular_open_ns) / 60000000000 as integer) as session_minutes
     from minutes as m
     inner join {{ ref('sessions') }} as s
         on m.calendar = s.calendar and m.session_date = s.session_date
+    where m.last_used is not null or m.is_first
 ),
 
 binned as (
