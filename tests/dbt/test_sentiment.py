@@ -76,7 +76,7 @@ def desk(shared_desk: Desk) -> Desk:
             "2025-11-28T13:00:00",
         )
     ]
-    same = {"author": "bot", "text": "$DUP buy now"}
+    same = {"author": "bot", "text": "buy now"}
     once = post("DUP", "2025-10-01T10:00:00", author="first")
     doubles = [
         once,

@@ -48,4 +48,4 @@ select
     unit,
     position,
     batch
-from repeats
+from {{ touched('repeats') }}

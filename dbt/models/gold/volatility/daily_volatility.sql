@@ -80,4 +80,4 @@ select
     {{ yang_zhang('overnight_var', 'close_open_var', 'rs_var', 20) }} as yang_zhang_20,
     close_close_var as close_to_close_20,
     {{ annualised(yang_zhang('overnight_var', 'close_open_var', 'rs_var', 20)) }} as yang_zhang_volatility_20
-from variances
+from {{ touched('variances') }}
