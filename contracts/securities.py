@@ -5,7 +5,6 @@ import polars as pl
 from contracts.base import PRICE, Contract, Record, event_time_rules, field, rule
 from contracts.codes import RejectCode
 
-
 STATUSES = ("ACTIVE", "INACTIVE", "SUSPENDED", "DELISTED", "MATURED", "DELETED")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
+from duckdb.func import PythonUDFType
 
 FUNCTION = "sentiment_score"
 SCORER = "vader-3.3.2"  # as macro `scorer()` says; requirements.txt pins it
@@ -35,6 +36,6 @@ def score(texts: pa.ChunkedArray) -> pa.Array:
 def register(conn: DuckDBPyConnection) -> None:
     """Make `sentiment_score` known to the connection's database; null stays null."""
     try:
-        conn.create_function(FUNCTION, score, ["VARCHAR"], "DOUBLE", type="arrow")  # type: ignore[arg-type, list-item]
+        conn.create_function(FUNCTION, score, ["VARCHAR"], "DOUBLE", type=PythonUDFType.ARROW)
     except duckdb.CatalogException:
         return  # another connection of this process did

@@ -13,12 +13,9 @@ Print = tuple[float, float]  # seconds since the open, price; in order
 def grid(prints: Sequence[Print], seconds: int, step: int, shift: int = 0) -> list[float]:
     """The first price, then the last price at the end of each bin from the first print's on."""
     ends = [*list(range(shift or step, seconds, step)), seconds]
-    first = prints[0][0]
-    points = [prints[0][1]]
-    for end in ends:
-        if end > first:
-            points.append([price for at, price in prints if at < end][-1])
-    return points
+    first, opening = prints[0]
+    lasts = [[price for at, price in prints if at < end][-1] for end in ends if end > first]
+    return [opening, *lasts]
 
 
 def returns(points: Sequence[float]) -> list[float]:
