@@ -19,9 +19,7 @@ def identifiers() -> list[tuple[str, str]]:
     return [
         (
             "".join(rng.choices(ALPHABET + "*@#", k=8)) + rng.choice("0123456789"),
-            rng.choice(COUNTRIES)
-            + "".join(rng.choices(ALPHABET, k=9))
-            + rng.choice("0123456789"),
+            rng.choice(COUNTRIES) + "".join(rng.choices(ALPHABET, k=9)) + rng.choice("0123456789"),
         )
         for _ in range(2_000)
     ]
@@ -79,7 +77,8 @@ def test_venues_and_traders_are_those_seen_with_keys_of_their_names(desk: Desk) 
 
 def test_dates_know_half_days_and_holidays(desk: Desk) -> None:
     days = desk.query(
-        "select date_sk, day_of_month, weekday, is_trading_day, is_early_close, hour(regular_close) "
+        "select date_sk, day_of_month, weekday, is_trading_day, is_early_close, "
+        "hour(regular_close) "
         "from gold.dim_dates where calendar = 'us_equity' "
         "and session_date between date '2025-11-27' and date '2025-11-28' order by session_date"
     )

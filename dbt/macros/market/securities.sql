@@ -11,11 +11,11 @@
 {% endmacro %}
 
 
-{# sha256 of the tracked attributes of statement `l`, absent ones empty, set apart by the unit separator. Decimals have
-   the scale of their column, so 1.1 and 1.10 are the same text. #}
-{% macro change_hash() -%}
+{# sha256 of the tracked attributes, absent ones empty, set apart by the unit separator. Decimals
+   have the scale of their column, so 1.1 and 1.10 are the same text. #}
+{% macro change_hash(alias='') -%}
     sha256(concat_ws(
-        chr(31) {%- for name in tracked_attributes() %}, coalesce(cast(l.{{ name }} as varchar), ''){% endfor %}
+        chr(31) {%- for name in tracked_attributes() %}, coalesce(cast({{ alias ~ '.' if alias }}{{ name }} as varchar), ''){% endfor %}
     ))
 {%- endmacro %}
 
@@ -55,7 +55,7 @@
                 l.as_of,
                 l.as_of_ns,
                 l.status = 'DELETED' as is_deleted,
-                {{ change_hash() }} as change_hash,
+                {{ change_hash('l') }} as change_hash,
                 row_number() over (
                     partition by l.instrument_id, l.as_of
                     order by

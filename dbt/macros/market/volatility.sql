@@ -45,7 +45,15 @@
 
 {# Sample variance of `count` values from their sum and the sum of their squares. #}
 {% macro sample_variance(total, squares, count) -%}
-    (cast({{ squares }} as double) - power(cast({{ total }} as double), 2) / {{ count }}) / ({{ count }} - 1)
+    greatest(
+        cast({{ squares }} as double) - power(cast({{ total }} as double), 2) / {{ count }}, 0
+    ) / ({{ count }} - 1)
+{%- endmacro %}
+
+
+{# A decimal squared, as a sum takes it. #}
+{% macro square(value) -%}
+    {{ summand('power(cast(' ~ value ~ ' as double), 2)') }}
 {%- endmacro %}
 
 
@@ -53,4 +61,10 @@
 {% macro yang_zhang(overnight, close_open, rogers_satchell, count) -%}
     {%- set k = 0.34 / (1.34 + (count + 1) / (count - 1)) -%}
     ({{ overnight }} + {{ k }} * {{ close_open }} + {{ 1 - k }} * {{ rogers_satchell }})
+{%- endmacro %}
+
+
+{# What makes a sum of squared medians of three a variance (Andersen, Dobrev and Schaumburg 2012). #}
+{% macro med_rv_factor() -%}
+    pi() / (6 - 4 * sqrt(3) + pi())
 {%- endmacro %}

@@ -43,7 +43,11 @@ versions as (
         case when l.status = 'DELETED' then l.as_of end as valid_to,
         case when l.status = 'DELETED' then 'DELETE' else 'INSERT' end as change_type
     from landed as l
-    where not exists (select 1 from judged as j where j.instrument_id = l.instrument_id)
+    where not exists (
+        select 1
+        from judged as j
+        where j.instrument_id = l.instrument_id
+    )
 ),
 
 -- Nothing is known of an instrument before its first statement: that one is assumed to have held.
@@ -76,4 +80,4 @@ select
     unit,
     position,
     batch
-from started as l
+from started

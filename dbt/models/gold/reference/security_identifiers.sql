@@ -16,9 +16,9 @@ checked as (
     select
         *,
         length(cusip) = 9
-        and substr(cusip, 9, 1) is not distinct from {{ cusip_check_digit('cusip') }} as is_cusip_ok,
+        and coalesce(substr(cusip, 9, 1) = {{ cusip_check_digit('cusip') }}, false) as is_cusip_ok,
         length(isin) = 12
-        and substr(isin, 12, 1) is not distinct from {{ isin_check_digit('isin') }} as is_isin_ok,
+        and coalesce(substr(isin, 12, 1) = {{ isin_check_digit('isin') }}, false) as is_isin_ok,
         case when substr(isin, 1, 2) in ('US', 'CA') then substr(isin, 3, 9) = cusip end as is_cusip_in_isin
     from normal
 )

@@ -35,13 +35,13 @@ days as (
         s.n_negative / cast(s.n_posts as double) as negative_share,
         case
             when s.n_posts > 1
-                then sqrt(greatest({{ sample_variance('s.sentiment_sum', 's.sentiment_squares', 's.n_posts') }}, 0))
+                then sqrt({{ sample_variance('s.sentiment_sum', 's.sentiment_squares', 's.n_posts') }})
         end as dispersion,
         {{ summand('ln(1 + coalesce(s.n_posts, 0))') }} as log_posts,
         s.sentiment_sum,
         s.scorer
     from firsts as f
-    inner join places as p on f.calendar = p.calendar and p.session_date >= f.first_date
+    inner join places as p on f.calendar = p.calendar and f.first_date <= p.session_date
     left join {{ ref('sentiment_sessions') }} as s
         on f.instrument_id = s.instrument_id and p.session_date = s.session_date
 )
@@ -74,12 +74,7 @@ select
 from days
 window
     by_day as (partition by instrument_id order by session_date),
-    {% for sessions in [3, 5, 10] %}
-    last_{{ sessions }} as (
-        partition by instrument_id order by session_date
-        rows between {{ sessions - 1 }} preceding and current row
-    ),
-    {% endfor %}
-    previous_20 as (
-        partition by instrument_id order by session_date rows between 20 preceding and 1 preceding
-    )
+    last_3 as (by_day rows between 2 preceding and current row),
+    last_5 as (by_day rows between 4 preceding and current row),
+    last_10 as (by_day rows between 9 preceding and current row),
+    previous_20 as (by_day rows between 20 preceding and 1 preceding)

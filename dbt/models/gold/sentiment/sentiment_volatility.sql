@@ -19,8 +19,8 @@ with measured as (
     where rv_5m > 0
     window
         by_day as (partition by instrument_id order by session_date),
-        before_5 as (partition by instrument_id order by session_date rows between 5 preceding and 1 preceding),
-        before_22 as (partition by instrument_id order by session_date rows between 22 preceding and 1 preceding)
+        before_5 as (by_day rows between 5 preceding and 1 preceding),
+        before_22 as (by_day rows between 22 preceding and 1 preceding)
 )
 
 select

@@ -38,18 +38,13 @@ windows as (
         *,
         session_date - window_start_date <= 44 as is_full,
         sum(rogers_satchell) over of_twenty as rs_sum,
-        {% for x in ['overnight', 'close_open', 'close_close'] -%}
-            sum({{ x }}) over of_twenty as {{ x }}_sum,
-            sum({{ summand(x ~ '_d * ' ~ x ~ '_d') }}) over of_twenty as {{ x }}_squares{{ ',' if not loop.last }}
-        {% endfor %}
-    from (
-        select
-            *,
-            cast(overnight as double) as overnight_d,
-            cast(close_open as double) as close_open_d,
-            cast(close_close as double) as close_close_d
-        from logs
-    )
+        sum(overnight) over of_twenty as overnight_sum,
+        sum({{ square('overnight') }}) over of_twenty as overnight_squares,
+        sum(close_open) over of_twenty as close_open_sum,
+        sum({{ square('close_open') }}) over of_twenty as close_open_squares,
+        sum(close_close) over of_twenty as close_close_sum,
+        sum({{ square('close_close') }}) over of_twenty as close_close_squares
+    from logs
     window of_twenty as (
         partition by instrument_id order by session_date rows between 19 preceding and current row
     )
@@ -58,13 +53,10 @@ windows as (
 variances as (
     select
         *,
-        case when is_full then cast(rs_sum as double) / 20 end as rs_var,
-        {% for x in ['overnight', 'close_open', 'close_close'] -%}
-            case
-                when is_full
-                    then greatest({{ sample_variance(x ~ '_sum', x ~ '_squares', 20) }}, 0)
-            end as {{ x }}_var{{ ',' if not loop.last }}
-        {% endfor %}
+        cast(rs_sum as double) / 20 as rs_var,
+        {{ sample_variance('overnight_sum', 'overnight_squares', 20) }} as overnight_var,
+        {{ sample_variance('close_open_sum', 'close_open_squares', 20) }} as close_open_var,
+        {{ sample_variance('close_close_sum', 'close_close_squares', 20) }} as close_close_var
     from windows
 )
 
@@ -77,7 +69,13 @@ select
     0.5 * power(cast(high_low as double), 2) - (2 * ln(2) - 1) * power(cast(close_open as double), 2)
         as garman_klass,
     cast(rogers_satchell as double) as rogers_satchell,
-    {{ yang_zhang('overnight_var', 'close_open_var', 'rs_var', 20) }} as yang_zhang_20,
-    close_close_var as close_to_close_20,
-    {{ annualised(yang_zhang('overnight_var', 'close_open_var', 'rs_var', 20)) }} as yang_zhang_volatility_20
+    case
+        when is_full
+            then {{ yang_zhang('overnight_var', 'close_open_var', 'rs_var', 20) }}
+    end as yang_zhang_20,
+    case when is_full then close_close_var end as close_to_close_20,
+    case
+        when is_full
+            then {{ annualised(yang_zhang('overnight_var', 'close_open_var', 'rs_var', 20)) }}
+    end as yang_zhang_volatility_20
 from {{ touched('variances') }}

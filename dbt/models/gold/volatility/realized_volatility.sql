@@ -84,6 +84,19 @@ neighbours as (
     window in_order as (partition by instrument_id, session_date, step, shift order by bin)
 ),
 
+-- A median of squares is the square of the median. The ends of a session have no neighbour; an
+-- empty bin between two that are not is the centre of three returns, too.
+centred as (
+    select
+        *,
+        case
+            when bin > first_bin and bin + step < session_minutes
+                then power({{ median_of_three('coalesce(r_before, 0)', 'r', 'r_after') }}, 2)
+            else 0
+        end + case when skips then power(least(r, r_before_empty), 2) else 0 end as squared_median
+    from neighbours
+),
+
 summed as (
     select
         instrument_id,
@@ -97,11 +110,8 @@ summed as (
         {{ bins_of('session_minutes - min(first_bin)', 'step') }} as returns,
         sum({{ summand('r * r') }}) as rv,
         coalesce(sum({{ summand('r * r_before') }}), 0) as products,
-        -- a median of squares is the square of the median; ends of the session have no neighbour
-        coalesce(sum({{ summand('power(' ~ median_of_three('coalesce(r_before, 0)', 'r', 'r_after') ~ ', 2)') }})
-            filter (where bin > first_bin and bin + step < session_minutes), 0)
-        + coalesce(sum({{ summand('case when skips then power(least(r, r_before_empty), 2) end') }}), 0) as medians
-    from neighbours
+        sum({{ summand('squared_median') }}) as medians
+    from centred
     group by instrument_id, calendar, session_date, session_minutes, step, shift
 ),
 
@@ -113,7 +123,8 @@ measured as (
         max(trades) as trades,
         max({{ bins_of('session_minutes', 5) }}) as bins,
         max(filled) filter (where step = 5 and shift = 0) as filled_bins,
-        2 * max(filled) filter (where step = 5 and shift = 0) >= max({{ bins_of('session_minutes', 5) }}) as is_filled,
+        2 * max(filled) filter (where step = 5 and shift = 0)
+        >= max({{ bins_of('session_minutes', 5) }}) as is_filled,
         2 * max(filled) filter (where step = 1) >= max(session_minutes) as is_filled_1m,
         max(rv) filter (where step = 5 and shift = 0) as rv_5m,
         max(rv) filter (where step = 1) as rv_1m,
@@ -136,10 +147,13 @@ select
     case when is_filled then cast(rv_5m as double) end as rv_5m,
     case when is_filled_1m then cast(rv_1m as double) end as rv_1m,
     case when is_filled then cast(rv_of_five_grids as double) / 5 end as rv_5m_subsampled,
-    case when is_filled then pi() / 2 * returns / nullif(returns - 1, 0) * cast(products as double) end as bipower,
     case
         when is_filled
-            then pi() / (6 - 4 * sqrt(3) + pi()) * returns / nullif(returns - 2, 0) * cast(medians as double)
+            then pi() / 2 * returns / nullif(returns - 1, 0) * cast(products as double)
+    end as bipower,
+    case
+        when is_filled
+            then {{ med_rv_factor() }} * returns / nullif(returns - 2, 0) * cast(medians as double)
     end as med_rv,
     case when is_filled then {{ annualised('cast(rv_5m as double)') }} end as volatility
 from measured
