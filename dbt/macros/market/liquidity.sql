@@ -24,7 +24,7 @@
 
 
 {# The latest value that is known in a window's frame. #}
-{% macro last_known(value) -%}
+{% macro latest_of(value) -%}
     last_value({{ value }} ignore nulls)
 {%- endmacro %}
 
@@ -68,21 +68,27 @@
 
 {# Concentration of the time at the best price, per key: the sum of squared shares of each side,
    where dealers at one price share its time. `shares`: key, dealer_id, bid_shared_ns,
-   offer_shared_ns. #}
-{% macro concentration(shares, key) -%}
+   offer_shared_ns; `with_live`: and bid_quoting_ns, offer_quoting_ns, whose sums over dealers are
+   bid_live_ns and offer_live_ns: the count of live dealers changes within a state of the best. #}
+{% macro concentration(shares, key, with_live=false) -%}
     select
         {{ key }},
+        {{ 'bid_live_ns, offer_live_ns,' if with_live }}
         bid_hhi,
         offer_hhi,
         (bid_hhi + offer_hhi) / 2 as hhi
     from (
         select
             {{ key }},
+            {% if with_live -%}
+            cast(sum(bid_quoting_ns) as bigint) as bid_live_ns,
+            cast(sum(offer_quoting_ns) as bigint) as offer_live_ns,
+            {% endif -%}
             cast(sum(cast(bid_share * bid_share as decimal(38, 18))) as double) as bid_hhi,
             cast(sum(cast(offer_share * offer_share as decimal(38, 18))) as double) as offer_hhi
         from (
             select
-                {{ key }},
+                *,
                 cast(bid_shared_ns as double)
                 / nullif(cast(sum(bid_shared_ns) over (partition by {{ key }}) as double), 0) as bid_share,
                 cast(offer_shared_ns as double)
@@ -108,8 +114,6 @@
     6e10 * price_changes / nullif(window_ns, 0) as price_changes_per_min,
     6e10 * mid_changes / nullif(window_ns, 0) as mid_changes_per_min,
     6e10 * leader_changes / nullif(window_ns, 0) as leader_changes_per_min,
-    cast(bid_live_ns as double) / nullif(valid_ns, 0) as live_bid_dealers,
-    cast(offer_live_ns as double) / nullif(valid_ns, 0) as live_offer_dealers,
     cast(bid_best_ns as double) / nullif(valid_ns, 0) as best_bid_dealers,
     cast(offer_best_ns as double) / nullif(valid_ns, 0) as best_offer_dealers,
     bid_hhi,
@@ -125,7 +129,7 @@
     {%- for column in [
         'quoted_ns', 'two_sided_ns', 'valid_ns', 'locked_ns', 'crossed_ns', 'spread_ns', 'bps_ns',
         'state_count', 'flicker_count', 'lifetime_ns', 'lifetime_squared_ns', 'price_changes',
-        'mid_changes', 'leader_changes', 'bid_live_ns', 'offer_live_ns', 'bid_best_ns', 'offer_best_ns',
+        'mid_changes', 'leader_changes', 'bid_best_ns', 'offer_best_ns',
     ] %}
     cast({{ aggregate ~ '(' ~ column ~ ')' if aggregate else column }} as {{ types.get(column, 'bigint') }}) as {{ column }}
         {{- ',' if not loop.last }}
@@ -159,9 +163,9 @@
             row_number() over session as number,
             lag(best_bid) over session as last_bid,
             lag(best_offer) over session as last_offer,
-            {{ last_known('valid_mid') }} over earlier as last_mid,
-            {{ last_known('bid_leader') }} over earlier as last_bid_leader,
-            {{ last_known('offer_leader') }} over earlier as last_offer_leader
+            {{ latest_of('valid_mid') }} over earlier as last_mid,
+            {{ latest_of('bid_leader') }} over earlier as last_bid_leader,
+            {{ latest_of('offer_leader') }} over earlier as last_offer_leader
         from (select *, case when is_valid then best_bid + best_offer end as valid_mid from {{ states }})
         window
             session as (partition by instrument_id, session_date order by valid_from_ns),
@@ -239,9 +243,19 @@
 {%- endmacro %}
 
 
-{# Sums of a dealer's shared times at the best, ns. #}
+{# Sums of a dealer's times in the market, ns. #}
 {% macro shared_sums() -%}
-    sum(bid_shared_ns) as bid_shared_ns, sum(offer_shared_ns) as offer_shared_ns
+    sum(bid_shared_ns) as bid_shared_ns,
+    sum(offer_shared_ns) as offer_shared_ns,
+    sum(bid_quoting_ns) as bid_quoting_ns,
+    sum(offer_quoting_ns) as offer_quoting_ns
+{%- endmacro %}
+
+
+{# Dealers with a live bid, and offer, weighted by valid time. #}
+{% macro live_dealers() -%}
+    cast(coalesce(bid_live_ns, 0) as double) / nullif(valid_ns, 0) as live_bid_dealers,
+    cast(coalesce(offer_live_ns, 0) as double) / nullif(valid_ns, 0) as live_offer_dealers
 {%- endmacro %}
 
 
@@ -281,7 +295,7 @@
                 m.session_date,
                 m.session_scope,
                 cast(m.last_mid - m.earlier_mid as double) as change,
-                ln(cast(m.last_mid as double) / cast(m.earlier_mid as double)) as log_return,
+                {{ log_return('m.last_mid', 'm.earlier_mid') }} as log_return,
                 f.notional,
                 coalesce(f.signed_volume, 0) as signed_volume
             from (
@@ -300,4 +314,11 @@
         )
     )
     group by instrument_id, session_date, session_scope
+{%- endmacro %}
+
+
+{# ln(now / before) of two exact numbers: from their exact difference, since the quotient of two close
+   numbers has lost its last digits. #}
+{% macro log_return(now, before) -%}
+    2 * atanh(cast({{ now }} - {{ before }} as double) / cast({{ now }} + {{ before }} as double))
 {%- endmacro %}

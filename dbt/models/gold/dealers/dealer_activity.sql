@@ -2,90 +2,111 @@
     by=['instrument_id', 'event_hour'],
     reach={
         'gold.dealer_activity_15m': 'session',
-        'gold.liquidity_1h': 'session',
+        'gold.liquidity_1m': 'session',
         'silver.quote_intervals': 'session',
+        'gold.best_quotes': 'session',
+        'silver.trades_history': 'session',
+        'silver.trade_outliers': 'none',
     },
 ) }}
+{% set instrument_keys = ['instrument_id', 'session_date', 'session_scope'] %}
+{% set dealer_keys = instrument_keys + ['dealer_id'] %}
 
-with quarters as (
-    {{ in_session_scopes(touched(ref('dealer_activity_15m'))) }}
-),
-
-own as (
-    select
-        instrument_id,
-        dealer_id,
-        calendar,
-        session_date,
-        session_scope,
-        {{ dealer_sums() }}
-    from quarters
+with own as (
+    select instrument_id, dealer_id, calendar, session_date, session_scope, {{ dealer_sums() }}
+    from ({{ in_session_scopes(touched(ref('dealer_activity_15m'))) }})
     group by 1, 2, 3, 4, 5
 ),
 
 markets as (
-    select
-        instrument_id,
-        session_date,
-        session_scope,
-        cast(sum(valid_ns) as bigint) as valid_ns
-    from {{ touched(ref('liquidity_1h')) }}
+    select instrument_id, session_date, session_scope, cast(sum(valid_ns) as bigint) as valid_ns
+    from ({{ in_session_scopes(touched(ref('liquidity_1m'))) }})
     group by 1, 2, 3
 ),
 
 states as (
-    select q.*, {{ session_type('q.from_ns', 's') }} as session_type
-    from ({{ dealer_states(touched(ref('quote_intervals'))) }}) as q
+    select
+        q.*,
+        {{ session_type('q.from_ns', 's') }} as session_type,
+        1000000000 * case when f.source is null then a.quote_ttl_seconds else f.quote_ttl_seconds end as ttl_ns,
+        s.regular_open_ns,
+        s.regular_close_ns,
+        coalesce(s.extended_open_ns, s.session_start_ns) as open_ns,
+        coalesce(s.extended_close_ns, s.session_end_ns) as close_ns
+    from ({{ dealer_states(touched(ref('quote_intervals')), 'session_date') }}) as q
     left join {{ ref('sessions') }} as s on q.calendar = s.calendar and q.session_date = s.session_date
-    where q.is_update
+    left join {{ ref('feeds') }} as f on f.dataset = 'quotes' and q.source = f.source
+    left join {{ ref('feeds') }} as a on a.dataset = 'quotes' and a.source = '*'
 ),
 
 medians as (
-    select
-        instrument_id,
-        dealer_id,
-        session_date,
-        session_scope,
-        median(cast(spread as double)) as median_spread,
-        median(20000 * cast(spread as double) / cast(bid_price + offer_price as double)) as median_spread_bps,
-        median(cast(case when bid_until_ns > from_ns then bid_size end as double)) as median_bid_size,
-        median(cast(case when offer_until_ns > from_ns then offer_size end as double)) as median_offer_size
-    from ({{ in_session_scopes('states') }})
+    {{ dealer_medians('states') }}
+),
+
+stale as (
+    {{ stale_times('states') }}
+),
+
+trades as (
+    select instrument_id, session_date, session_type, event_ts_ns, price
+    from {{ touched(ref('trades')) }}
+    where {{ trade_filter() }}
+),
+
+touches as (
+    {{ in_session_scopes('(' ~ trades_by_touch('trades', touched(ref('best_quotes'))) ~ ')') }}
+),
+
+compared as (
+    select instrument_id, session_date, session_scope, cast(sum(trades) as bigint) as trades
+    from touches
+    group by 1, 2, 3
+),
+
+hits as (
+    select instrument_id, session_date, session_scope, dealer_id, cast(sum(trades) as bigint) as hits
+    from (select *, {{ each_name('dealers') }} as dealer_id from touches)
     group by 1, 2, 3, 4
 ),
 
 joined as (
     select
         o.*,
+        v.valid_ns,
         m.median_spread,
         m.median_spread_bps,
         m.median_bid_size,
         m.median_offer_size,
-        v.valid_ns,
-        {{ session_ns('o.session_scope', 's') }} as window_ns,
-        {{ session_start('o.session_date', 'o.calendar') }} as event_hour
+        coalesce(l.stale_ns, 0) as stale_ns,
+        coalesce(h.hits, 0) as hits,
+        coalesce(c.trades, 0) as trades,
+        cast({{ session_ns('o.session_scope', 's') }} as bigint) as window_ns
     from own as o
-    left join medians as m
-        on o.instrument_id = m.instrument_id and o.dealer_id = m.dealer_id
-        and o.session_date = m.session_date and o.session_scope = m.session_scope
-    left join markets as v
-        on o.instrument_id = v.instrument_id and o.session_date = v.session_date
-        and o.session_scope = v.session_scope
+    left join markets as v on {{ same('o', 'v', instrument_keys) }}
+    left join compared as c on {{ same('o', 'c', instrument_keys) }}
+    left join medians as m on {{ same('o', 'm', dealer_keys) }}
+    left join stale as l on {{ same('o', 'l', dealer_keys) }}
+    left join hits as h on {{ same('o', 'h', dealer_keys) }}
     left join {{ ref('sessions') }} as s on o.calendar = s.calendar and o.session_date = s.session_date
 )
 
 select
     instrument_id,
     dealer_id,
-    event_hour,
+    {{ session_start() }} as event_hour,
     calendar,
     session_date,
     session_scope,
     {{ dealer_ratios() }},
+    100 * cast(hits as double) / nullif(trades, 0) as hit_pct,
+    100 * cast(stale_ns as double) / nullif(either_live_ns + stale_ns, 0) as stale_pct,
     median_spread,
     median_spread_bps,
     median_bid_size,
     median_offer_size,
+    hits,
+    trades,
+    stale_ns,
     window_ns,
     valid_ns,
     {{ dealer_sums(add_up=false) }}

@@ -56,8 +56,8 @@ joined as (
 select
     instrument_id,
     dealer_id,
-    {{ timestamp_of('quarter_ns - 2700000000000') }} as window_start,
-    {{ timestamp_of('quarter_ns + 900000000000') }} as window_end,
+    {{ timestamp_of('(quarter_ns - 2700000000000)') }} as window_start,
+    {{ timestamp_of('(quarter_ns + 900000000000)') }} as window_end,
     event_hour,
     calendar,
     session_date,

@@ -23,7 +23,7 @@ shares as (
 ),
 
 hhi as (
-    {{ concentration('shares', 'instrument_id, event_hour, session_scope') }}
+    {{ concentration('shares', 'instrument_id, event_hour, session_scope', with_live=true) }}
 ),
 
 -- The part of the hour that lies in the scope; hours outside trading hours are whole.
@@ -33,6 +33,8 @@ joined as (
         h.bid_hhi,
         h.offer_hhi,
         h.hhi,
+        h.bid_live_ns,
+        h.offer_live_ns,
         case
             when s.session_scope = 'all' then 3600000000000
             else {{ overlap_ns(
@@ -56,6 +58,9 @@ select
     session_date,
     session_scope,
     {{ liquidity_ratios() }},
+    {{ live_dealers() }},
     cast(window_ns as bigint) as window_ns,
+    cast(coalesce(bid_live_ns, 0) as bigint) as bid_live_ns,
+    cast(coalesce(offer_live_ns, 0) as bigint) as offer_live_ns,
     {{ liquidity_sums(none) }}
 from joined

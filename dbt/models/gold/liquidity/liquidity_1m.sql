@@ -57,8 +57,6 @@ sums as (
         sum(valid_piece_ns) as valid_ns,
         sum(cast(best_offer - best_bid as decimal(38, 9)) * valid_piece_ns) as spread_ns,
         sum(spread_bps * valid_piece_ns) as bps_ns,
-        sum(n_live_bid_dealers * valid_piece_ns) as bid_live_ns,
-        sum(n_live_offer_dealers * valid_piece_ns) as offer_live_ns,
         sum(n_bid_dealers * valid_piece_ns) as bid_best_ns,
         sum(n_offer_dealers * valid_piece_ns) as offer_best_ns,
         sum(case when starts_here then price_changes else 0 end) as price_changes,

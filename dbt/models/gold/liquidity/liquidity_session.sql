@@ -20,12 +20,14 @@ with sums as (
 ),
 
 shares as (
-    select instrument_id, session_date, session_scope, dealer_id, bid_shared_ns, offer_shared_ns
+    select
+        instrument_id, session_date, session_scope, dealer_id, bid_shared_ns, offer_shared_ns, bid_quoting_ns,
+        offer_quoting_ns
     from {{ touched(ref('dealer_activity')) }}
 ),
 
 hhi as (
-    {{ concentration('shares', 'instrument_id, session_date, session_scope') }}
+    {{ concentration('shares', 'instrument_id, session_date, session_scope', with_live=true) }}
 ),
 
 minutes as (
@@ -48,6 +50,8 @@ joined as (
         h.bid_hhi,
         h.offer_hhi,
         h.hhi,
+        h.bid_live_ns,
+        h.offer_live_ns,
         i.return_minutes,
         i.traded_minutes,
         i.amihud,
@@ -75,11 +79,14 @@ select
     session_date,
     session_scope,
     {{ liquidity_ratios() }},
+    {{ live_dealers() }},
     amihud,
     kyle_lambda,
     kyle_lambda_bps,
     traded_minutes,
     return_minutes,
     cast(window_ns as bigint) as window_ns,
+    cast(coalesce(bid_live_ns, 0) as bigint) as bid_live_ns,
+    cast(coalesce(offer_live_ns, 0) as bigint) as offer_live_ns,
     {{ liquidity_sums(none) }}
 from joined

@@ -23,7 +23,7 @@ steps as (
         *,
         case
             when lag(known_until) over ordered = first_second - 1
-                then 1e4 * ln(cast(twice_mid as double) / cast(lag(twice_mid) over ordered as double))
+                then 1e4 * {{ log_return('twice_mid', 'lag(twice_mid) over ordered') }}
         end as return_bps
     from states
     where first_second <= known_until
@@ -65,7 +65,7 @@ select
     m.calendar,
     m.session_date,
     m.session_type,
-    case when s.valid_seconds >= 30 then sqrt(cast(v.variance as double)) end as quote_volatility_bps,
+    case when s.valid_seconds >= 30 then sqrt(cast(coalesce(v.variance, 0) as double)) end as quote_volatility_bps,
     case
         when s.valid_seconds >= 30
             then 20000 * cast(m.highest_mid - m.lowest_mid as double)
