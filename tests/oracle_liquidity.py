@@ -248,3 +248,63 @@ def live_dealers(intervals: list[Row], rows: list[Row], side: str, start: int, e
         for since, until in spans
     )
     return ratio(live, sum(max(0, until - since) for since, until in spans))
+
+
+def hits(rows: list[Row], trades: list[Row], dealer: str, start: int, end: int) -> Row:
+    """Trades in [start, end) in a valid market in force strictly before them, and how many of them
+    were done at a best price that the dealer showed."""
+    hit = compared = 0
+    for done in trades:
+        at = done["event_ts_ns"]
+        market = next((r for r in rows if r["valid_from_ns"] < at <= r["valid_to_ns"]), None)
+        if not (start <= at < end) or market is None or not market["is_valid"]:
+            continue
+        compared += 1
+        hit += any(
+            done["price"] == market[f"best_{side}"] and dealer in market[f"{side}_dealers"].split(",")
+            for side in ("bid", "offer")
+        )
+    return {"hits": hit, "trades": compared, "hit_pct": ratio(100 * hit, compared)}
+
+
+def stale_ns(intervals: list[Row], dealer: str, ttl: int, start: int, end: int) -> int:
+    """Time in [start, end) after a quote of the dealer outlived `ttl` ns, until its next live one."""
+    mine = [i for i in intervals if i["dealer_id"] == dealer and i["is_valid"]]
+    lapses = {i["to_ns"] for i in mine if i["to_ns"] - i["quote_ts_ns"] == ttl}
+    total = 0
+    for lapse in lapses:
+        if any(i["from_ns"] <= lapse < i["to_ns"] for i in mine):
+            continue
+        back = min((i["from_ns"] for i in mine if i["from_ns"] > lapse), default=end)
+        total += max(0, min(back, end) - max(lapse, start))
+    return total
+
+
+def price_impact(rows: list[Row], trades: list[Row], start: int, end: int) -> Row:
+    """Amihud's ratio and Kyle's slopes over the minutes of [start, end) by least squares."""
+    minute = 60 * SECOND
+    mids: dict[int, Fraction] = {}
+    for at in range(start, end, minute):
+        seen = [r for r in rows if r["is_valid"] and _clip(r, at, at + minute)]
+        if seen:
+            mids[at] = Fraction(seen[-1]["best_bid"] + seen[-1]["best_offer"]) / 2
+    points = []
+    for at, mid in mids.items():
+        if at - minute in mids:
+            done = [t for t in trades if at <= t["event_ts_ns"] < at + minute]
+            signed = sum(Fraction(t["quantity"]) * (1 if t["side"] == "B" else -1) for t in done)
+            money = sum((t["notional"] for t in done if t["notional"]), start=0)
+            change = mid - mids[at - minute]
+            points.append((float(signed), float(change), math.log(mid / mids[at - minute]), money))
+    illiquid = [abs(r) / float(money) for _, _, r, money in points if money]
+    few = len(points) < 30
+    flows = [p[0] for p in points]
+    return {
+        "return_minutes": len(points),
+        "traded_minutes": len(illiquid),
+        "amihud": statistics.fmean(illiquid) if len(illiquid) >= 30 else None,
+        "kyle_lambda": None if few else statistics.linear_regression(flows, [p[1] for p in points])[0],
+        "kyle_lambda_bps": None
+        if few
+        else statistics.linear_regression(flows, [1e4 * p[2] for p in points])[0],
+    }
