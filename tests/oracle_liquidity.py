@@ -78,13 +78,14 @@ def liquidity(rows: list[Row], start: int, end: int, length: int | None = None) 
     """
     length = end - start if length is None else length
     times = {
-        name: sum(_clip(r, start, end) for r in rows if holds(r))
-        for name, holds in _KINDS.items()
+        name: sum(_clip(r, start, end) for r in rows if holds(r)) for name, holds in _KINDS.items()
     }
     valid = [(r, _clip(r, start, end)) for r in rows if r["is_valid"]]
     spread = sum(Fraction(r["best_offer"] - r["best_bid"]) * t for r, t in valid)
     bps = sum(
-        Fraction(20000 * (r["best_offer"] - r["best_bid"])) / Fraction(r["best_bid"] + r["best_offer"]) * t
+        Fraction(20000 * (r["best_offer"] - r["best_bid"]))
+        / Fraction(r["best_bid"] + r["best_offer"])
+        * t
         for r, t in valid
     )
     lives = [life for at, life in _lives(rows) if start <= at < end]
@@ -162,7 +163,12 @@ def quote_volatility(rows: list[Row], start: int) -> tuple[float | None, float |
 
 
 def dealer_activity(
-    intervals: list[Row], rows: list[Row], dealer: str, start: int, end: int, length: int | None = None
+    intervals: list[Row],
+    rows: list[Row],
+    dealer: str,
+    start: int,
+    end: int,
+    length: int | None = None,
 ) -> Row:
     """What one dealer did in one instrument in [start, end), from firm valid intervals and states."""
     mine = [i for i in intervals if i["dealer_id"] == dealer and i["is_valid"]]
@@ -195,7 +201,9 @@ def dealer_activity(
             for side in ("bid", "offer")
         },
         **{
-            f"best_{side}_when_quoting_pct": ratio(100 * time[f"{side}_best"], time[f"{side}_quoting"])
+            f"best_{side}_when_quoting_pct": ratio(
+                100 * time[f"{side}_best"], time[f"{side}_quoting"]
+            )
             for side in ("bid", "offer", "either", "both")
         },
         "own_spread": ratio(time["spread"], time["spread_time"]),
@@ -210,7 +218,9 @@ def _spread(mine: Iterable[Row], at: int) -> Any:
     return shown["OFFER"] - shown["BID"]
 
 
-def _add_moment(time: dict[str, Fraction], dealer: str, shown: Row, market: Row | None, ns: int) -> None:
+def _add_moment(
+    time: dict[str, Fraction], dealer: str, shown: Row, market: Row | None, ns: int
+) -> None:
     live = {"bid": "BID" in shown, "offer": "OFFER" in shown}
     valid = market is not None and market["is_valid"]
     best = {side: False for side in live}
@@ -238,9 +248,13 @@ def _add_moment(time: dict[str, Fraction], dealer: str, shown: Row, market: Row 
         time["spread"] += Fraction(shown["OFFER"]["price"] - shown["BID"]["price"]) * ns
 
 
-def live_dealers(intervals: list[Row], rows: list[Row], side: str, start: int, end: int) -> float | None:
+def live_dealers(
+    intervals: list[Row], rows: list[Row], side: str, start: int, end: int
+) -> float | None:
     """Dealers with a live quote on a side, weighted by the time of valid markets in [start, end)."""
-    spans = [(max(r["valid_from_ns"], start), min(r["valid_to_ns"], end)) for r in rows if r["is_valid"]]
+    spans = [
+        (max(r["valid_from_ns"], start), min(r["valid_to_ns"], end)) for r in rows if r["is_valid"]
+    ]
     live = sum(
         max(0, min(i["to_ns"], until) - max(i["from_ns"], since))
         for i in intervals
@@ -261,7 +275,8 @@ def hits(rows: list[Row], trades: list[Row], dealer: str, start: int, end: int) 
             continue
         compared += 1
         hit += any(
-            done["price"] == market[f"best_{side}"] and dealer in market[f"{side}_dealers"].split(",")
+            done["price"] == market[f"best_{side}"]
+            and dealer in market[f"{side}_dealers"].split(",")
             for side in ("bid", "offer")
         )
     return {"hits": hit, "trades": compared, "hit_pct": ratio(100 * hit, compared)}
@@ -303,7 +318,9 @@ def price_impact(rows: list[Row], trades: list[Row], start: int, end: int) -> Ro
         "return_minutes": len(points),
         "traded_minutes": len(illiquid),
         "amihud": statistics.fmean(illiquid) if len(illiquid) >= 30 else None,
-        "kyle_lambda": None if few else statistics.linear_regression(flows, [p[1] for p in points])[0],
+        "kyle_lambda": None
+        if few
+        else statistics.linear_regression(flows, [p[1] for p in points])[0],
         "kyle_lambda_bps": None
         if few
         else statistics.linear_regression(flows, [1e4 * p[2] for p in points])[0],

@@ -151,7 +151,9 @@ def with_sessions(table: str) -> str:
 @pytest.fixture(scope="module")
 def market(shared_desk: Desk) -> Market:
     desk = shared_desk
-    desk.land("quotes", [q for i in ("STOCK", "BOND_1") for d in "ABCD" for q in dealer_quotes(1, i, d)])
+    desk.land(
+        "quotes", [q for i in ("STOCK", "BOND_1") for d in "ABCD" for q in dealer_quotes(1, i, d)]
+    )
     desk.land("trades", trades(1, "STOCK", 300, 0) + trades(1, "BOND_1", 40, 1000))
     desk.build("--select", *MODELS)
     return Market(desk)
@@ -181,7 +183,9 @@ def test_hours_and_sessions_have_the_liquidity_of_a_brute_force_computation(
         if table == "liquidity_1h":
             hour = start_of(row)
             inside = (max(hour, start), min(hour + 3600 * SECOND, end))
-            start, end = inside if row["session_scope"] == "regular" else (hour, hour + 3600 * SECOND)
+            start, end = (
+                inside if row["session_scope"] == "regular" else (hour, hour + 3600 * SECOND)
+            )
         rows, lives = market.session(row), market.lives[row["instrument_id"]]
         wanted = liquidity(rows, start, end)
         del wanted["lowest_mid"], wanted["highest_mid"]
@@ -234,7 +238,11 @@ def test_a_dealers_session_adds_up_its_instruments(market: Market) -> None:
     activity = rows_of(market.desk, "select * from gold.dealer_activity")
     assert len(found) == 16  # 4 dealers, 2 calendars, 2 scopes
     for row in found:
-        own = [a for a in activity if all(a[k] == row[k] for k in ("dealer_id", "calendar", "session_scope"))]
+        own = [
+            a
+            for a in activity
+            if all(a[k] == row[k] for k in ("dealer_id", "calendar", "session_scope"))
+        ]
         assert row["instruments_quoted"] == len(own) == 1
         assert row["updates"] == sum(a["updates"] for a in own)
         assert row["best_bid_pct"] == own[0]["best_bid_pct"]

@@ -9,6 +9,8 @@
    the latest price counts, and a side stands as long as one of them does. One pass over the intervals of firm
    quotes, hour by hour or session by session (`span`). #}
 {% macro dealer_states(intervals, span='event_hour') -%}
+    {%- set in_order = 'partition by instrument_id, dealer_id, ' ~ span
+        ~ " order by from_ns, case when side = 'BID' then 0 else 1 end, price, size" %}
     select
         *,
         least(bid_until_ns, offer_until_ns) as both_until_ns,
@@ -22,19 +24,20 @@
     from (
         select
             *,
-            case when bid_to_ns > from_ns then least(bid_to_ns, coalesce(next_ns, bid_to_ns)) else from_ns end
-                as bid_until_ns,
-            case when offer_to_ns > from_ns then least(offer_to_ns, coalesce(next_ns, offer_to_ns)) else from_ns end
-                as offer_until_ns
+            {% for side in ['bid', 'offer'] -%}
+                case
+                    when {{ side }}_to_ns > from_ns
+                        then least({{ side }}_to_ns, coalesce(next_ns, {{ side }}_to_ns))
+                    else from_ns
+                end as {{ side }}_until_ns{{ ',' if not loop.last }}
+            {% endfor -%}
         from (
             select
                 instrument_id,
                 dealer_id,
-                calendar,
-                session_date,
                 event_hour,
+                {{ 'source, session_date,' if span == 'session_date' }}
                 from_ns,
-                source,
                 lead(from_ns) over ordered as next_ns,
                 max(quote_ts_ns) over so_far as quote_ts_ns,
                 max(since_ns) over so_far as since_ns,
@@ -49,11 +52,8 @@
             from {{ intervals }}
             where quote_type = 'F' and is_valid
             window
-                ordered as (partition by instrument_id, dealer_id, {{ span }} order by from_ns, side, quote_key),
-                so_far as (
-                    partition by instrument_id, dealer_id, {{ span }} order by from_ns, side, quote_key
-                    rows between unbounded preceding and current row
-                )
+                ordered as ({{ in_order }}),
+                so_far as ({{ in_order }} rows between unbounded preceding and current row)
         )
         where next_ns is null or next_ns > from_ns
     )

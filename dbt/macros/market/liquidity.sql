@@ -72,10 +72,7 @@
    bid_live_ns and offer_live_ns: the count of live dealers changes within a state of the best. #}
 {% macro concentration(shares, key, with_live=false) -%}
     select
-        {{ key }},
-        {{ 'bid_live_ns, offer_live_ns,' if with_live }}
-        bid_hhi,
-        offer_hhi,
+        *,
         (bid_hhi + offer_hhi) / 2 as hhi
     from (
         select
@@ -84,17 +81,13 @@
             cast(sum(bid_quoting_ns) as bigint) as bid_live_ns,
             cast(sum(offer_quoting_ns) as bigint) as offer_live_ns,
             {% endif -%}
-            cast(sum(cast(bid_share * bid_share as decimal(38, 18))) as double) as bid_hhi,
-            cast(sum(cast(offer_share * offer_share as decimal(38, 18))) as double) as offer_hhi
-        from (
-            select
-                *,
-                cast(bid_shared_ns as double)
-                / nullif(cast(sum(bid_shared_ns) over (partition by {{ key }}) as double), 0) as bid_share,
-                cast(offer_shared_ns as double)
-                / nullif(cast(sum(offer_shared_ns) over (partition by {{ key }}) as double), 0) as offer_share
-            from {{ shares }}
-        )
+            {%- for side in ['bid', 'offer'] %}
+            {%- set share = 'cast(' ~ side ~ '_shared_ns as decimal(38, 4))' %}
+            cast(sum({{ share }} * {{ share }}) as double)
+            / nullif(cast(sum({{ share }}) as double) * cast(sum({{ share }}) as double), 0) as {{ side }}_hhi
+            {{- ',' if not loop.last }}
+            {%- endfor %}
+        from {{ shares }}
         group by {{ key }}
     )
 {%- endmacro %}
@@ -178,16 +171,8 @@
 
 
 {# How long each dealer stood at the best price while both sides were valid, ns, per `key`: alone or
-   not, and shared (time divided by the dealers at the price). Texts of dealers are added up first
-   and taken apart once. #}
+   not, and shared (time divided by the dealers at the price). #}
 {% macro times_at_best(pieces, key) -%}
-    {%- set texts %}
-        select
-            {{ key }}, bid_dealers, offer_dealers, n_bid_dealers, n_offer_dealers, sum(piece_ns) as ns
-        from {{ pieces }}
-        where is_valid
-        group by {{ key }}, bid_dealers, offer_dealers, n_bid_dealers, n_offer_dealers
-    {% endset %}
     select
         {{ key }},
         dealer_id,
@@ -202,13 +187,15 @@
             {{ key }},
             {{ each_name('bid_dealers') }} as dealer_id,
             n_bid_dealers as dealers,
-            ns as bid_ns,
+            piece_ns as bid_ns,
             0 as offer_ns,
             ',' || offer_dealers || ',' as others
-        from ({{ texts }})
+        from {{ pieces }}
+        where is_valid
         union all
-        select {{ key }}, {{ each_name('offer_dealers') }}, n_offer_dealers, 0, ns, ''
-        from ({{ texts }})
+        select {{ key }}, {{ each_name('offer_dealers') }}, n_offer_dealers, 0, piece_ns, ''
+        from {{ pieces }}
+        where is_valid
     )
     group by {{ key }}, dealer_id
 {%- endmacro %}

@@ -28,13 +28,15 @@ states as (
     select
         q.*,
         {{ session_type('q.from_ns', 's') }} as session_type,
-        1000000000 * case when f.source is null then a.quote_ttl_seconds else f.quote_ttl_seconds end as ttl_ns,
+        1000000000 * case when f.source is null then a.quote_ttl_seconds else f.quote_ttl_seconds end
+            as ttl_ns,
         s.regular_open_ns,
         s.regular_close_ns,
         coalesce(s.extended_open_ns, s.session_start_ns) as open_ns,
         coalesce(s.extended_close_ns, s.session_end_ns) as close_ns
     from ({{ dealer_states(touched(ref('quote_intervals')), 'session_date') }}) as q
-    left join {{ ref('sessions') }} as s on q.calendar = s.calendar and q.session_date = s.session_date
+    left join {{ ref('sessions') }} as s
+        on s.calendar = {{ calendar_of('q.instrument_id') }} and q.session_date = s.session_date
     left join {{ ref('feeds') }} as f on f.dataset = 'quotes' and q.source = f.source
     left join {{ ref('feeds') }} as a on a.dataset = 'quotes' and a.source = '*'
 ),

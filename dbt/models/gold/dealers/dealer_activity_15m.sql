@@ -8,20 +8,19 @@ pieces as (
     select
         *,
         {% for side in ['bid', 'offer', 'both', 'either'] -%}
-            {{ overlap_ns('from_ns', side ~ '_until_ns', 'step_ns', 'step_ns + 60000000000') }} as {{ side }}_ns,
+            {{ overlap_ns('from_ns', side ~ '_until_ns', 'step_ns', 'step_ns + 900000000000') }}
+                as {{ side }}_ns,
         {% endfor -%}
         from_ns >= step_ns as starts_here
-    from ({{ cut_at('states', 60, 'from_ns', 'either_until_ns') }})
+    from ({{ cut_at('states', 900, 'from_ns', 'either_until_ns') }})
 ),
 
 own as (
     select
         instrument_id,
         dealer_id,
-        {{ quarter_of('step_ns') }} as quarter_ns,
         event_hour,
-        calendar,
-        session_date,
+        step_ns as quarter_ns,
         cast(count(*) filter (where starts_here and is_update) as bigint) as updates,
         cast(count(*) filter (where starts_here and is_price_change) as bigint) as price_changing_updates,
         {% for side in ['bid', 'offer', 'both', 'either'] -%}
@@ -34,12 +33,14 @@ own as (
             * both_ns
         ) as bps_ns
     from pieces
-    group by 1, 2, 3, 4, 5, 6
+    group by 1, 2, 3, 4
 ),
 
 best as (
-    select *, {{ quarter_of('step_ns') }} as quarter_ns
-    from ({{ cut_at(touched(ref('best_quotes')), 60) }})
+    select
+        instrument_id, valid_from_ns, valid_to_ns, is_valid, bid_dealers, offer_dealers, n_bid_dealers,
+        n_offer_dealers
+    from {{ touched(ref('best_quotes')) }}
 ),
 
 -- What of the dealer's own time has no valid market, minute by minute.
@@ -47,21 +48,31 @@ idle as (
     select
         p.instrument_id,
         p.dealer_id,
-        b.quarter_ns,
+        {{ quarter_of('p.step_ns') }} as quarter_ns,
         {% for side in ['bid', 'offer', 'both', 'either'] -%}
             sum({{ overlap_ns(
                 'greatest(p.from_ns, p.step_ns)', 'p.' ~ side ~ '_until_ns',
                 'b.valid_from_ns', 'least(b.valid_to_ns, b.step_ns + 60000000000)'
             ) }}) as {{ side }}_idle_ns{{ ',' if not loop.last }}
         {% endfor -%}
-    from pieces as p
-    inner join best as b on p.instrument_id = b.instrument_id and p.step_ns = b.step_ns
-    where not b.is_valid
+    from ({{ cut_at('states', 60, 'from_ns', 'either_until_ns') }}) as p
+    inner join ({{ cut_at('(select * from best where not is_valid)', 60) }}) as b
+        on p.instrument_id = b.instrument_id and p.step_ns = b.step_ns
     group by 1, 2, 3
 ),
 
+quarters as (
+    select *, step_ns as quarter_ns
+    from ({{ cut_at('(select * from best where is_valid)', 900) }})
+),
+
 at_best as (
-    {{ times_at_best('best', 'instrument_id, quarter_ns') }}
+    {{ times_at_best('quarters', 'instrument_id, quarter_ns') }}
+),
+
+dated as (
+    select *, {{ session_date() }} as session_date
+    from (select *, {{ calendar_of() }} as calendar from own)
 )
 
 select
@@ -86,7 +97,7 @@ select
     cast(coalesce(b.both_best_ns, 0) as bigint) as both_best_ns,
     cast(coalesce(b.bid_shared_ns, 0) as decimal(38, 6)) as bid_shared_ns,
     cast(coalesce(b.offer_shared_ns, 0) as decimal(38, 6)) as offer_shared_ns
-from own as o
+from dated as o
 left join idle as i
     on o.instrument_id = i.instrument_id and o.dealer_id = i.dealer_id and o.quarter_ns = i.quarter_ns
 left join at_best as b

@@ -21,7 +21,6 @@ lives as (
     {{ lives_of('states') }}
 ),
 
--- Dealers at the best, each text of names once; one division per text and minute.
 at_best as (
     {{ times_at_best('pieces', 'instrument_id, step_ns') }}
 ),
@@ -39,7 +38,7 @@ lifetimes as (
         sum(cast(life_ns as decimal(38, 0)) * life_ns) as lifetime_squared_ns,
         count(*) filter (where life_ns < 100000000) as flicker_count
     from lives
-    group by 1, 2
+    group by instrument_id, {{ step_of('start_ns', 60000000000) }}
 ),
 
 sums as (
@@ -66,7 +65,7 @@ sums as (
         max(valid_mid) as highest_mid,
         max_by(valid_mid, case when is_valid then valid_from_ns end) as last_mid
     from pieces
-    group by 1, 2, 3, 4, 5
+    group by instrument_id, event_hour, calendar, session_date, step_ns
 ),
 
 joined as (

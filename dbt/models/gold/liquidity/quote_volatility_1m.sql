@@ -9,7 +9,7 @@ with states as (
         {{ step_of('valid_from_ns + 999999999', 1000000000) }} as first_second,
         {{ step_of('valid_to_ns - 1', 1000000000) }} as last_second,
         {{ step_of(
-            'least(valid_to_ns + 5000000000, coalesce(lead(valid_from_ns) over ordered - 1, valid_to_ns + 5000000000))',
+            'least(valid_to_ns + 5000000000, lead(valid_from_ns, 1, valid_to_ns + 5000000001) over ordered - 1)',
             1000000000
         ) }} as known_until
     from {{ touched(ref('best_quotes'), hours_back=1) }}
@@ -66,11 +66,8 @@ select
     m.session_date,
     m.session_type,
     case when s.valid_seconds >= 30 then sqrt(cast(coalesce(v.variance, 0) as double)) end as quote_volatility_bps,
-    case
-        when s.valid_seconds >= 30
-            then 20000 * cast(m.highest_mid - m.lowest_mid as double)
-                / cast(m.highest_mid + m.lowest_mid as double)
-    end as mid_range_bps,
+    20000 * cast(case when s.valid_seconds >= 30 then m.highest_mid - m.lowest_mid end as double)
+    / cast(m.highest_mid + m.lowest_mid as double) as mid_range_bps,
     m.mid_changes,
     cast(coalesce(s.valid_seconds, 0) as bigint) as valid_seconds
 from minutes as m
