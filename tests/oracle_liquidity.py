@@ -4,10 +4,11 @@ Every moment at which anything changes is a boundary; what holds between two of 
 anew each time. Times are exact fractions of nanoseconds. Nothing of the project is imported.
 """
 
+import itertools
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +17,7 @@ SECOND = 1_000_000_000
 
 
 def ratio(numerator: Any, denominator: Any) -> float | None:
-    """Numerator / denominator as the float nearest to it; None where there is nothing to divide by."""
+    """Numerator / denominator as the nearest float; None where there is nothing to divide by."""
     return float(Fraction(numerator) / Fraction(denominator)) if denominator else None
 
 
@@ -154,145 +155,12 @@ def quote_volatility(rows: list[Row], start: int) -> tuple[float | None, float |
         return None, None, seconds
     squares = [
         math.log(now / then) ** 2
-        for (then, _), (now, _) in zip(grid, grid[1:], strict=False)
+        for (then, _), (now, _) in itertools.pairwise(grid)
         if now is not None and then is not None
     ]
     mids = [r["best_bid"] + r["best_offer"] for r in valid if _clip(r, start, start + 60 * SECOND)]
     low, high = min(mids), max(mids)
     return 1e4 * math.sqrt(math.fsum(squares)), float(20000 * (high - low) / (high + low)), seconds
-
-
-def dealer_activity(
-    intervals: list[Row],
-    rows: list[Row],
-    dealer: str,
-    start: int,
-    end: int,
-    length: int | None = None,
-) -> Row:
-    """What one dealer did in one instrument in [start, end), from firm valid intervals and states."""
-    mine = [i for i in intervals if i["dealer_id"] == dealer and i["is_valid"]]
-    length = end - start if length is None else length
-    bounds = {start, end}
-    for i in mine:
-        bounds |= {i["from_ns"], i["to_ns"]}
-    for r in rows:
-        bounds |= {r["valid_from_ns"], r["valid_to_ns"]}
-    moments = sorted(b for b in bounds if start <= b <= end)
-    time: dict[str, Fraction] = defaultdict(Fraction)
-    for at, until in zip(moments, moments[1:], strict=False):
-        shown = {i["side"]: i for i in mine if i["from_ns"] <= at < i["to_ns"]}
-        market = next((r for r in rows if r["valid_from_ns"] <= at < r["valid_to_ns"]), None)
-        _add_moment(time, dealer, shown, market, until - at)
-    updates = {i["quote_ts_ns"] for i in mine if i["from_ns"] == i["quote_ts_ns"]}
-    changed = {i["from_ns"] for i in mine if i["from_ns"] == i["since_ns"]}
-    spreads = [s for at in updates if start <= at < end if (s := _spread(mine, at)) is not None]
-    return {
-        "updates": sum(start <= at < end for at in updates),
-        "price_changing_updates": sum(start <= at < end for at in changed),
-        "quote_frequency": ratio(60 * SECOND * sum(start <= at < end for at in updates), length),
-        "two_sided_pct": ratio(100 * time["both_live"], length),
-        **{
-            f"best_{side}_pct": ratio(100 * time[f"{side}_best"], time["valid"])
-            for side in ("bid", "offer", "either", "both")
-        },
-        **{
-            f"best_{side}_shared_pct": ratio(100 * time[f"{side}_shared"], time["valid"])
-            for side in ("bid", "offer")
-        },
-        **{
-            f"best_{side}_when_quoting_pct": ratio(
-                100 * time[f"{side}_best"], time[f"{side}_quoting"]
-            )
-            for side in ("bid", "offer", "either", "both")
-        },
-        "own_spread": ratio(time["spread"], time["spread_time"]),
-        "median_spread": float(statistics.median(spreads)) if spreads else None,
-    }
-
-
-def _spread(mine: Iterable[Row], at: int) -> Any:
-    shown = {i["side"]: i["price"] for i in mine if i["from_ns"] <= at < i["to_ns"]}
-    if len(shown) < 2 or shown["OFFER"] <= shown["BID"]:
-        return None
-    return shown["OFFER"] - shown["BID"]
-
-
-def _add_moment(
-    time: dict[str, Fraction], dealer: str, shown: Row, market: Row | None, ns: int
-) -> None:
-    live = {"bid": "BID" in shown, "offer": "OFFER" in shown}
-    valid = market is not None and market["is_valid"]
-    best = {side: False for side in live}
-    if valid:
-        assert market is not None
-        time["valid"] += ns
-        for side in live:
-            names = (market[f"{side}_dealers"] or "").split(",")
-            best[side] = dealer in names
-            if best[side]:
-                time[f"{side}_shared"] += Fraction(ns, len(names))
-    for what, held in (("live", live), ("best", best)):
-        for name, holds in (
-            ("bid", held["bid"]),
-            ("offer", held["offer"]),
-            ("either", any(held.values())),
-            ("both", all(held.values())),
-        ):
-            if holds:
-                time[f"{name}_{what}"] += ns
-                if what == "live" and valid:
-                    time[f"{name}_quoting"] += ns
-    if all(live.values()) and shown["OFFER"]["price"] > shown["BID"]["price"]:
-        time["spread_time"] += ns
-        time["spread"] += Fraction(shown["OFFER"]["price"] - shown["BID"]["price"]) * ns
-
-
-def live_dealers(
-    intervals: list[Row], rows: list[Row], side: str, start: int, end: int
-) -> float | None:
-    """Dealers with a live quote on a side, weighted by the time of valid markets in [start, end)."""
-    spans = [
-        (max(r["valid_from_ns"], start), min(r["valid_to_ns"], end)) for r in rows if r["is_valid"]
-    ]
-    live = sum(
-        max(0, min(i["to_ns"], until) - max(i["from_ns"], since))
-        for i in intervals
-        if i["side"] == side and i["is_valid"]
-        for since, until in spans
-    )
-    return ratio(live, sum(max(0, until - since) for since, until in spans))
-
-
-def hits(rows: list[Row], trades: list[Row], dealer: str, start: int, end: int) -> Row:
-    """Trades in [start, end) in a valid market in force strictly before them, and how many of them
-    were done at a best price that the dealer showed."""
-    hit = compared = 0
-    for done in trades:
-        at = done["event_ts_ns"]
-        market = next((r for r in rows if r["valid_from_ns"] < at <= r["valid_to_ns"]), None)
-        if not (start <= at < end) or market is None or not market["is_valid"]:
-            continue
-        compared += 1
-        hit += any(
-            done["price"] == market[f"best_{side}"]
-            and dealer in market[f"{side}_dealers"].split(",")
-            for side in ("bid", "offer")
-        )
-    return {"hits": hit, "trades": compared, "hit_pct": ratio(100 * hit, compared)}
-
-
-def stale_ns(intervals: list[Row], dealer: str, ttl: int, start: int, end: int) -> int:
-    """Time in [start, end) after a quote of the dealer outlived `ttl` ns, until its next live one."""
-    mine = [i for i in intervals if i["dealer_id"] == dealer and i["is_valid"]]
-    lapses = {i["to_ns"] for i in mine if i["to_ns"] - i["quote_ts_ns"] == ttl}
-    total = 0
-    for lapse in lapses:
-        if any(i["from_ns"] <= lapse < i["to_ns"] for i in mine):
-            continue
-        back = min((i["from_ns"] for i in mine if i["from_ns"] > lapse), default=end)
-        total += max(0, min(back, end) - max(lapse, start))
-    return total
 
 
 def price_impact(rows: list[Row], trades: list[Row], start: int, end: int) -> Row:

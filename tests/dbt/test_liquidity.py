@@ -9,17 +9,8 @@ from typing import Any
 import pytest
 
 from tests.desk import Desk, trade
-from tests.oracle_liquidity import (
-    SECOND,
-    Row,
-    dealer_activity,
-    hits,
-    liquidity,
-    live_dealers,
-    price_impact,
-    quote_volatility,
-    stale_ns,
-)
+from tests.oracle_dealers import dealer_activity, hits, live_dealers, stale_ns
+from tests.oracle_liquidity import SECOND, Row, liquidity, price_impact, quote_volatility
 
 DAY = datetime(2025, 10, 2, tzinfo=UTC)
 MODELS = (
@@ -151,9 +142,8 @@ def with_sessions(table: str) -> str:
 @pytest.fixture(scope="module")
 def market(shared_desk: Desk) -> Market:
     desk = shared_desk
-    desk.land(
-        "quotes", [q for i in ("STOCK", "BOND_1") for d in "ABCD" for q in dealer_quotes(1, i, d)]
-    )
+    pairs = [(i, d) for i in ("STOCK", "BOND_1") for d in "ABCD"]
+    desk.land("quotes", [q for pair in pairs for q in dealer_quotes(1, *pair)])
     desk.land("trades", trades(1, "STOCK", 300, 0) + trades(1, "BOND_1", 40, 1000))
     desk.build("--select", *MODELS)
     return Market(desk)
@@ -238,11 +228,8 @@ def test_a_dealers_session_adds_up_its_instruments(market: Market) -> None:
     activity = rows_of(market.desk, "select * from gold.dealer_activity")
     assert len(found) == 16  # 4 dealers, 2 calendars, 2 scopes
     for row in found:
-        own = [
-            a
-            for a in activity
-            if all(a[k] == row[k] for k in ("dealer_id", "calendar", "session_scope"))
-        ]
+        key = ("dealer_id", "calendar", "session_scope")
+        own = [a for a in activity if all(a[k] == row[k] for k in key)]
         assert row["instruments_quoted"] == len(own) == 1
         assert row["updates"] == sum(a["updates"] for a in own)
         assert row["best_bid_pct"] == own[0]["best_bid_pct"]
