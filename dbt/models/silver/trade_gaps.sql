@@ -66,7 +66,7 @@ found as (
         prev_ts_ns as gap_start_ns, event_ts_ns as gap_end_ns,
         prev_key as prev_trade_key, trade_key as next_trade_key, false as is_closing
     from followed
-    where event_ts_ns - prev_ts_ns > {{ var('gap_thresholds_ms') | min }} * 1000000
+    where event_ts_ns - prev_ts_ns > {{ (var('gap_thresholds_ms') | min) * 1000000 }}
     union all
     select
         'edge_gap', e.instrument_id, e.calendar, e.session_date,
