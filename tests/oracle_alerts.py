@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 SECOND = 1_000_000_000
@@ -139,7 +140,7 @@ def minute_volumes(trades: Iterable[tuple[int, Decimal]]) -> tuple[int, list[Dec
 def gaps(moments: Sequence[int], thresholds_ms: Sequence[int]) -> set[tuple[int, int, int, int]]:
     """(threshold, start, end, missing intervals) for neighbours further apart than a threshold."""
     found = set()
-    for start, end in zip(moments, moments[1:], strict=False):
+    for start, end in pairwise(moments):
         for threshold in thresholds_ms:
             step = threshold * 1_000_000
             if end - start > step:

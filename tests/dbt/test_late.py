@@ -154,6 +154,7 @@ def test_every_row_is_judged_by_what_had_landed_before_it(desk: Desk, clock: typ
         assert desk.query(f"select * from silver.{model} order by all", "warehouse") == rows, model
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not REAL_DATA, reason="TICKLAKE_REAL_DATA does not name a folder with real ticks"
 )
