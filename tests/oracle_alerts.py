@@ -148,6 +148,49 @@ def gaps(moments: Sequence[int], thresholds_ms: Sequence[int]) -> set[tuple[int,
     return found
 
 
+class Quoted(NamedTuple):
+    """A two-sided quote of a venue, which replaces the one before."""
+
+    venue: str
+    at: int
+    bid: Decimal
+    bid_size: int
+    offer: Decimal
+    offer_size: int
+
+
+def arbitrages(quotes: Sequence[Quoted]) -> set[tuple[str, str, int, int, int, float, Decimal]]:
+    """(buy venue, sell venue, start, end, triggers, peak bps, profit at the peak) of every episode.
+
+    A trigger is two quotes of different venues that stand at the same moment, neither older than
+    a second, the bid of one at least 10 bps above the offer of the other.
+    """
+    lives = []
+    for venue in {q.venue for q in quotes}:
+        own = sorted((q for q in quotes if q.venue == venue), key=lambda q: q.at)
+        ends = [q.at for q in own[1:]] + [10**19]
+        lives += [(q, min(end, q.at + SECOND + 1)) for q, end in zip(own, ends, strict=True)]
+    runs: dict[tuple[str, str], list[tuple[int, int, Fraction, Decimal]]] = defaultdict(list)
+    for seller, sold_until in lives:
+        for buyer, bought_until in lives:
+            start, end = max(seller.at, buyer.at), min(sold_until, bought_until)
+            edge = Fraction(seller.bid - buyer.offer) / Fraction(buyer.offer) * 10_000
+            if seller.venue != buyer.venue and start < end and edge >= 10:
+                gain = (seller.bid - buyer.offer) * min(seller.bid_size, buyer.offer_size)
+                runs[buyer.venue, seller.venue].append((start, end, edge, gain))
+    found = set()
+    for (buy, sell), triggers in runs.items():
+        run: list[tuple[int, int, Fraction, Decimal]] = []
+        for trigger in [*sorted(triggers), (10**20, 0, Fraction(0), Decimal(0))]:
+            if run and trigger[0] - max(end for _, end, *_ in run) > EPISODE:
+                _, _, edge, gain = min(run, key=lambda t: (-t[2], t[0]))
+                end = max(end for _, end, *_ in run)
+                found.add((buy, sell, run[0][0], end, len(run), round(float(edge), 9), gain))
+                run = []
+            run.append(trigger)
+    return found
+
+
 @dataclass
 class Watermark:
     """The watermark of one stream of units (analytics.md 6), record by record.

@@ -16,7 +16,9 @@ from tests.oracle_alerts import (
     SECOND,
     Episode,
     Print,
+    Quoted,
     Trigger,
+    arbitrages,
     episodes,
     gaps,
     minute_volumes,
@@ -30,13 +32,14 @@ THRESHOLDS = (500, 5_000, 30_000)
 # Bonds trade from 07:00 to 18:00 in New York: 11:00 to 22:00 UTC on this day.
 OPEN = int(datetime(2025, 10, 2, 11, tzinfo=UTC).timestamp()) * SECOND
 CLOSE = OPEN + 11 * 60 * MINUTE
-MODELS = ("+price_alerts", "+volume_alerts", "+gap_alerts")
+MODELS = ("+price_alerts", "+volume_alerts", "+gap_alerts", "+arbitrage_alerts")
 TABLES = (
     "silver.last_prices",
     "silver.trade_gaps",
     "gold.price_alerts",
     "gold.volume_alerts",
     "gold.gap_alerts",
+    "gold.arbitrage_alerts",
 )
 PRINTS = """
 select 'trades', instrument_id, venue, session_date, event_ts_ns, tie_order, price, is_outlier,
@@ -103,6 +106,32 @@ def messages(seed: int, count: int) -> list[dict[str, Any]]:
     ]
 
 
+def venues(seed: int = 7, count: int = 400) -> list[Quoted]:
+    """Three venues quote one stock over ten minutes, at times above each other."""
+    rng = random.Random(seed)
+    start, found = OPEN + 4 * 3600 * SECOND, []
+    for milliseconds in sorted(rng.sample(range(600_000), count)):
+        bid = Decimal(20_000 + rng.choice([0, 1, 2, 30])) / 100
+        sizes = rng.randrange(1, 9) * 100, rng.randrange(1, 9) * 100
+        at = start + milliseconds * 1_000_000
+        found.append(Quoted(rng.choice("XYZ"), at, bid, sizes[0], bid + Decimal("0.08"), sizes[1]))
+    return found
+
+
+def quoted(quote: Quoted) -> dict[str, Any]:
+    return {
+        "symbol": "MSFT",
+        "exchange": quote.venue,
+        "price": str(quote.bid),
+        "bid_price": str(quote.bid),
+        "ask_price": str(quote.offer),
+        "bid_size": quote.bid_size,
+        "ask_size": quote.offer_size,
+        "volume": None,
+        "timestamp": iso(quote.at),
+    }
+
+
 def shown(desk: Desk, table: str) -> set[Episode]:
     found = set()
     for rule, dataset, instrument, venue, *rest, value in desk.query(
@@ -157,7 +186,7 @@ def expected_of_volumes(desk: Desk) -> set[Episode]:
     said = defaultdict(list)
     for venue, at, volume, name in desk.query(
         "select venue, event_ts_ns, volume, price_key from silver.last_prices "
-        "where session_type = 'regular' order by event_ts_ns, tie_order",
+        "where session_type = 'regular' and instrument_id = 'AAPL' order by event_ts_ns, tie_order",
         "warehouse",
     ):
         said[venue].append((at, volume, name))
@@ -214,11 +243,12 @@ def market(shared_desk: Desk) -> Desk:
     late = random_place.sample(gapped, 60)
     outside = [OPEN - MINUTE, CLOSE, CLOSE + MINUTE]
     gapped += [trade(8_000 + n, iso(at), instrument="BOND_GAPS") for n, at in enumerate(outside)]
-    desk.land("market_data", messages(3, 300))
+    quotes = [quoted(quote) for quote in venues()]
+    desk.land("market_data", messages(3, 300) + quotes[:300])
     desk.land("trades", trades(4, 600) + [row for row in gapped if row not in late])
     desk.dbt("build", "--select", *MODELS)
     before = alert_ids(desk)
-    desk.land("market_data", messages(6, 20))
+    desk.land("market_data", messages(6, 20) + quotes[300:])
     desk.land("trades", trades(5, 40, first=5_000) + late)
     desk.dbt("build", "--select", *MODELS)
     assert before - alert_ids(desk), "no alert was retracted: the late rows test nothing"
@@ -242,6 +272,16 @@ def test_price_alerts_are_the_episodes_of_a_plain_replay(market: Desk) -> None:
 
 def test_volume_alerts_are_the_episodes_of_a_plain_replay(market: Desk) -> None:
     assert shown(market, "gold.volume_alerts") == expected_of_volumes(market)
+
+
+def test_arbitrages_are_the_episodes_of_a_plain_replay(market: Desk) -> None:
+    rows = market.query(
+        "select buy_venue, sell_venue, event_ts_ns, episode_end_ns, triggers, "
+        "round(edge_bps, 9), profit from gold.arbitrage_alerts where instrument_id = 'MSFT'",
+        "warehouse",
+    )
+    expected = arbitrages(venues())
+    assert len(expected) >= 6 and set(rows) == expected
 
 
 def test_gaps_are_those_of_the_definition(market: Desk) -> None:

@@ -154,3 +154,78 @@
     ) as followed
     where prior_count = {{ n }} and total > 0 and volume * {{ n }} > {{ var('volume_spike_factor') }} * total
 {% endmacro %}
+
+
+{# Outliers among `prints` that lie within outlier_confirmed_pct of the print before them on their
+   venue. Only sessions with an outlier are sorted for it. #}
+{% macro confirming_prints(prints) %}
+    select print_key
+    from (
+        select
+            p.print_key, p.is_outlier, p.price,
+            lag(p.price) over (
+                partition by p.instrument_id, p.venue, p.session_date, p.session_id
+                order by p.event_ts_ns, p.tie_order
+            ) as before
+        from {{ prints }} as p
+        inner join (
+            select distinct instrument_id, session_date from {{ prints }} where is_outlier
+        ) as s on p.instrument_id = s.instrument_id and p.session_date = s.session_date
+        where p.dataset = 'trades'
+    ) as followed
+    where is_outlier and not {{ moves_more_than('price', 'before', var('outlier_confirmed_pct')) }}
+{% endmacro %}
+
+
+{# Valid trades among `judged` with `total` and number (`prices`) of the prices of all venues in the
+   price_move_reference_seconds before them. Stretches of that length whose prices, with those of the
+   stretch before, lie too close together for any of them to stray are left out. #}
+{% macro against_recent_mean(judged) %}
+    {% set seconds = var('price_move_reference_seconds') %}
+    {% set two = '(partition by instrument_id, session_date order by stretch range between 1 preceding and current row)' %}
+    {% set suspected %}
+        select instrument_id, session_date, stretch
+        from (
+            select
+                instrument_id, session_date, stretch,
+                min(lowest) over {{ two }} as lowest,
+                max(highest) over {{ two }} as highest
+            from (
+                select
+                    instrument_id, session_date, {{ stretch_of('event_ts_ns', seconds) }} as stretch,
+                    min(price) as lowest,
+                    max(price) as highest
+                from {{ judged }}
+                where is_valid and dataset = 'trades'
+                group by instrument_id, session_date, {{ stretch_of('event_ts_ns', seconds) }}
+            ) as each_stretch
+        ) as pairs
+        where (highest - lowest) * 100 > {{ var('price_move_moderate_pct') }} * lowest
+    {% endset %}
+    select *
+    from (
+        select
+            p.*,
+            n.is_suspected,
+            sum(p.price) over before_it as total,
+            count(*) over before_it as prices
+        from {{ judged }} as p
+        inner join (
+            select instrument_id, session_date, stretch, bool_or(is_suspected) as is_suspected
+            from (
+                select instrument_id, session_date, stretch, true as is_suspected from ({{ suspected }}) as s
+                union all
+                select instrument_id, session_date, stretch - 1, false from ({{ suspected }}) as s
+            ) as looked_at
+            group by instrument_id, session_date, stretch
+        ) as n
+            on p.instrument_id = n.instrument_id and p.session_date = n.session_date
+            and {{ stretch_of('p.event_ts_ns', seconds) }} = n.stretch
+        where p.is_valid and p.dataset = 'trades'
+        window before_it as (
+            partition by p.instrument_id, p.session_date, p.session_id order by p.event_ts_ns
+            range between {{ seconds * 1000000000 }} preceding and 1 preceding
+        )
+    ) as averaged
+    where is_suspected
+{% endmacro %}

@@ -62,6 +62,16 @@
 {% endmacro %}
 
 
+{# How far the units of the streams of `segments` had come in landed hours without segments. #}
+{% macro units_before(segments) %}
+    select u.*
+    from {{ ref('late_trades_units') }} as u
+    where
+        not exists (select 1 from {{ segments }} as s where s.landed_hour = u.landed_hour)
+        and exists (select 1 from {{ segments }} as s where s.stream = u.stream)
+{% endmacro %}
+
+
 {# Every segment with the state of its stream before it: `own_before_ns`, the newest event of its
    unit, and `others_ns`, the least of the other units that are not idle (null: there is none).
    `carry` says how far units had come by the end of landed hours that are not among `segments`. #}

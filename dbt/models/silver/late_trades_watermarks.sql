@@ -14,11 +14,7 @@ segments as (
 ),
 
 carry as (
-    select *
-    from {{ ref('late_trades_units') }}
-    where
-        landed_hour not in (select landed_hour from segments)
-        and stream in (select stream from segments)
+    {{ units_before('segments') }}
 ),
 
 states as (

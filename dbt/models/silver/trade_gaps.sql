@@ -40,7 +40,8 @@ edges as (
 
 -- Minutes with a trade, and the last before the open and the first after the close.
 minutes as (
-    select distinct instrument_id, calendar, session_date, {{ minute_of('event_ts_ns') }} as minute, false as is_close
+    select distinct
+        instrument_id, calendar, session_date, {{ minute_of('event_ts_ns') }} as minute, false as is_close
     from traded
     where is_price_eligible or is_volume_eligible
     union all
@@ -94,7 +95,9 @@ measured as (
 )
 
 select
-    {{ key_of(['gap_kind', 'threshold_ms', 'instrument_id', 'gap_start_ns', 'gap_end_ns', 'prev_trade_key']) }} as gap_key,
+    {{ key_of([
+        'gap_kind', 'threshold_ms', 'instrument_id', 'gap_start_ns', 'gap_end_ns', 'prev_trade_key',
+    ]) }} as gap_key,
     gap_kind,
     threshold_ms,
     instrument_id,

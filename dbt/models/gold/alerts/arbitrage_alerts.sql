@@ -67,7 +67,10 @@ priced as (
     select
         p.*,
         cast((p.sell_price - p.buy_price) * p.size as decimal(38, 12)) as gain,
-        cast(cast(p.sell_price + p.buy_price as decimal(38, 9)) * p.size as decimal(38, 12)) as turnover,
+        cast(
+            cast(cast(p.sell_price + p.buy_price as decimal(38, 9)) * p.size as decimal(38, 12))
+            * {{ var('arbitrage_fees_bps') }} / 10000 as decimal(38, 12)
+        ) as fees,
         coalesce(s.price_multiplier, 1) as multiplier
     from pairs as p
     left join {{ touched(ref('security_versions'), by=['instrument_id']) }} as s
@@ -99,7 +102,7 @@ triggers as (
         sell_price,
         cast((sell_price - buy_price) * 10000 as double) / cast(buy_price as double) as edge_bps,
         {{ notional('gain', 'multiplier') }} as profit,
-        {{ notional('(gain - cast(turnover * ' ~ var('arbitrage_fees_bps') ~ ' / 10000 as decimal(38, 12)))', 'multiplier') }} as net_profit
+        {{ notional('(gain - fees)', 'multiplier') }} as net_profit
     from priced
 )
 

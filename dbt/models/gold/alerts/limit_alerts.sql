@@ -6,7 +6,9 @@ with triggers as (
     select
         'limit' as rule,
         'positions' as dataset,
-        concat_ws('/', trader_id, coalesce(instrument_id, ''), limit_name, state_to, event_ts_ns, trigger_key) as key,
+        concat_ws(
+            '/', trader_id, coalesce(instrument_id, ''), limit_name, state_to, event_ts_ns, trigger_key
+        ) as key,
         instrument_id,
         cast(null as varchar) as venue,
         cast(null as date) as session_date,
