@@ -32,10 +32,11 @@ THRESHOLDS = (500, 5_000, 30_000)
 # Bonds trade from 07:00 to 18:00 in New York: 11:00 to 22:00 UTC on this day.
 OPEN = int(datetime(2025, 10, 2, 11, tzinfo=UTC).timestamp()) * SECOND
 CLOSE = OPEN + 11 * 60 * MINUTE
-MODELS = ("+price_alerts", "+volume_alerts", "+gap_alerts", "+arbitrage_alerts")
+MODELS = ("+price_alerts", "+volume_alerts", "+gap_alerts", "+arbitrage_alerts", "+sequence_gaps")
 TABLES = (
     "silver.last_prices",
     "silver.trade_gaps",
+    "silver.sequence_gaps",
     "gold.price_alerts",
     "gold.volume_alerts",
     "gold.gap_alerts",
@@ -130,6 +131,22 @@ def quoted(quote: Quoted) -> dict[str, Any]:
         "volume": None,
         "timestamp": iso(quote.at),
     }
+
+
+def numbered() -> list[dict[str, Any]]:
+    """A venue's numbers from 13:50 to 15:10, minute by minute, of two stocks; some never come."""
+    lost = {3, 4, 10, 11, 12, 70}
+    return [
+        trade(
+            7_000 + n,
+            iso(OPEN + (170 + n) * MINUTE),
+            instrument=f"BOND_SEQ{n % 2}",
+            venue="V",
+            sequence=n,
+        )
+        for n in range(80)
+        if n not in lost
+    ]
 
 
 def shown(desk: Desk, table: str) -> set[Episode]:
@@ -246,10 +263,12 @@ def market(shared_desk: Desk) -> Desk:
     quotes = [quoted(quote) for quote in venues()]
     desk.land("market_data", messages(3, 300) + quotes[:300])
     desk.land("trades", trades(4, 600) + [row for row in gapped if row not in late])
+    on_time, later = numbered()[:40] + numbered()[45:], numbered()[40:45]
+    desk.land("trades", on_time)
     desk.dbt("build", "--select", *MODELS)
     before = alert_ids(desk)
     desk.land("market_data", messages(6, 20) + quotes[300:])
-    desk.land("trades", trades(5, 40, first=5_000) + late)
+    desk.land("trades", trades(5, 40, first=5_000) + late + later)
     desk.dbt("build", "--select", *MODELS)
     assert before - alert_ids(desk), "no alert was retracted: the late rows test nothing"
     kept_up = {name: desk.query(f"from {name} order by all", "warehouse") for name in TABLES}
@@ -282,6 +301,15 @@ def test_arbitrages_are_the_episodes_of_a_plain_replay(market: Desk) -> None:
     )
     expected = arbitrages(venues())
     assert len(expected) >= 6 and set(rows) == expected
+
+
+def test_numbers_that_never_came_are_named_also_across_a_full_hour(market: Desk) -> None:
+    rows = market.query(
+        "select prev_sequence, next_sequence, missing, strftime(event_hour, '%H') "
+        "from silver.sequence_gaps where venue = 'V' order by 1",
+        "warehouse",
+    )
+    assert rows == [(2, 5, 2, "13"), (9, 13, 3, "14"), (69, 71, 1, "15")]
 
 
 def test_gaps_are_those_of_the_definition(market: Desk) -> None:
