@@ -1,4 +1,4 @@
-{{ config(by=['instrument_id', 'event_hour'], reach={'silver.trades_history': 'hour_and_next'}) }}
+{{ config(by=['instrument_id', 'event_hour'], reach={'silver.trades_history': 'hour_and_next', 'silver.trade_outliers': 'none'}) }}
 
 with trades as (
     select * from {{ touched(ref('trades'), hours_back=1) }}
@@ -6,7 +6,7 @@ with trades as (
 ),
 
 -- The minute (t - 60 s, t], trades of the same nanosecond included whatever their order.
-trailing as (
+summed as (
     select
         trade_key,
         instrument_id,
@@ -39,5 +39,5 @@ select
     {{ ratio('trades_60s', 60) }} as trades_per_s,
     {{ ratio('shares_60s', 60) }} as shares_per_s,
     {{ ratio('notional_60s', 60) }} as notional_per_s
-from trailing as t
+from summed as t
 where {{ in_scope('t') }}
