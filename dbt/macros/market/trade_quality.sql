@@ -16,12 +16,6 @@
 {% endmacro %}
 
 
-{# The last value that is not null of `column`, up to the current row of window text `over`. #}
-{% macro last_known(column, over) -%}
-    last_value({{ column }} ignore nulls) over ({{ over }} rows between unbounded preceding and current row)
-{%- endmacro %}
-
-
 {# The moment whose quotes a trade is compared with: its own, strictly before. Sources named in
    variable `allow_equal_ts` take a quote of the same nanosecond too; `quote_lag_ms` looks earlier. #}
 {% macro reference_ns(t='t') -%}
@@ -126,10 +120,12 @@
     ticks as (
         select
             trade_key,
-            coalesce({{ last_known(
-                'move', 'partition by instrument_id, session_date order by event_ts_ns, tie_order'
-            ) }}, 1) as tick
+            coalesce({{ last_known('move') }} over so_far, 1) as tick
         from moves
+        window so_far as (
+            partition by instrument_id, session_date order by event_ts_ns, tie_order
+            rows between unbounded preceding and current row
+        )
     )
 
     select
@@ -204,4 +200,16 @@
 {% macro means(name, is_ratio=false) -%}
     {{ ratio('sum(' ~ ('try_cast(' ~ name ~ ' as decimal(38, 18))' if is_ratio else name) ~ ')', 'count(' ~ name ~ ')') }} as mean_{{ name }},
     {{ ratio(weighted_sum(name, is_ratio=is_ratio), 'sum(quantity) filter (where ' ~ name ~ ' is not null)') }} as vw_{{ name }}
+{%- endmacro %}
+
+
+{# Per cent of the rows that know `known` for which a condition holds. #}
+{% macro percentage(condition, known) -%}
+    {{ ratio('count(*) filter (where ' ~ condition ~ ') * 100', 'count(' ~ known ~ ')') }}
+{%- endmacro %}
+
+
+{# E/Q of many trades: the ratio of the sums. #}
+{% macro effective_over_quoted() -%}
+    {{ ratio('sum(effective_spread)', 'sum(quoted_spread) filter (where effective_spread is not null)') }}
 {%- endmacro %}

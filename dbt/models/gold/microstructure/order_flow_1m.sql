@@ -39,19 +39,16 @@ flows as (
         window_start,
         coalesce(sum(quantity) filter (where side = 'B'), 0) as bought,
         coalesce(sum(quantity) filter (where side = 'S'), 0) as sold,
-        count(*) as events
+        count(*) as event_count
     from (
         select *, {{ window_start('event_ts_ns', 60) }} as window_start
         from (
             select * from trades
             union all
             select * from updates
-        )
-    )
-    group by grouping sets (
-        (flow, instrument_id, event_hour, session_date, window_start),
-        (flow, instrument_id, event_hour, session_date, window_start, venue)
-    )
+        ) as both_flows
+    ) as events
+    group by flow, instrument_id, event_hour, session_date, window_start, cube (venue)
     having grouping(venue) = 1 or venue is not null
 )
 
@@ -64,10 +61,10 @@ select
     flow,
     cast(bought as decimal(38, 8)) as buy_volume,
     cast(sold as decimal(38, 8)) as sell_volume,
-    events as event_count,
+    event_count,
     {{ ratio('bought', 'bought + sold') }} as buy_share,
     {{ ratio('bought - sold', 'bought + sold') }} as signed_imbalance,
     100 * greatest(bought, sold) > {{ var('order_flow_pct') }} * (bought + sold)
     and bought + sold >= {{ var('order_flow_min_volume') }}
-    and events >= {{ var('order_flow_min_events') }} as is_alert
+    and event_count >= {{ var('order_flow_min_events') }} as is_alert
 from flows

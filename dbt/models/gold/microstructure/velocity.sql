@@ -1,4 +1,7 @@
-{{ config(by=['instrument_id', 'event_hour'], reach={'silver.trades_history': 'hour_and_next', 'silver.trade_outliers': 'none'}) }}
+{{ config(
+    by=['instrument_id', 'event_hour'],
+    reach={'silver.trades_history': 'hour_and_next', 'silver.trade_outliers': 'none'},
+) }}
 
 with trades as (
     select * from {{ touched(ref('trades'), hours_back=1) }}
@@ -39,5 +42,5 @@ select
     {{ ratio('trades_60s', 60) }} as trades_per_s,
     {{ ratio('shares_60s', 60) }} as shares_per_s,
     {{ ratio('notional_60s', 60) }} as notional_per_s
-from summed as t
-where {{ in_scope('t') }}
+from summed
+where {{ in_scope('summed') }}

@@ -65,8 +65,7 @@ select
     {{ ratio('m.same_ms', 'm.trade_count') }} as same_ms_share,
     case
         when m.window_start_ns - 1200000000000 >= s.regular_open_ns
-            then cast(20 * m.trade_count - m.base_sum as double)
-            / nullif(20 * sqrt(cast(20 * m.base_squares - m.base_sum * m.base_sum as double) / 380), 0)
+            then {{ z_of_count('m.trade_count', 'm.base_sum', 'm.base_squares', 20) }}
     end as velocity_z
 from compared as m
 inner join {{ ref('sessions') }} as s on m.calendar = s.calendar and m.session_date = s.session_date

@@ -41,7 +41,9 @@ measured as (
         end as twice_mid_{{ s }}s,
         {% endfor -%}
         case when t.quote_status = 'OK' then t.quote_offer_price - t.quote_bid_price end as quoted_spread,
-        case when t.quote_status = 'OK' then t.direction * (t.twice_price - t.twice_mid) end as effective_spread,
+        case
+            when t.quote_status = 'OK' then t.direction * (t.twice_price - t.twice_mid)
+        end as effective_spread,
         case
             when t.quote_status <> 'OK' then null
             when t.direction = 1 then t.quote_offer_price - t.price

@@ -14,21 +14,15 @@ select
     count(*) as trade_count,
     cast(sum(quantity) as decimal(38, 8)) as volume,
     count(quoted_spread) as measured_count,
-    {{ ratio("count(*) filter (where price_improvement > 0) * 100", "count(price_improvement)") }} as improved_pct,
-    {{ ratio("count(*) filter (where location = 'INSIDE') * 100", "count(location)") }} as inside_pct,
-    {{ ratio("count(*) filter (where location in ('AT_BID', 'AT_OFFER')) * 100", "count(location)") }} as at_touch_pct,
-    {{ ratio("count(*) filter (where location = 'OUTSIDE') * 100", "count(location)") }} as outside_pct,
+    {{ percentage("price_improvement > 0", "price_improvement") }} as improved_pct,
+    {{ percentage("location = 'INSIDE'", "location") }} as inside_pct,
+    {{ percentage("location in ('AT_BID', 'AT_OFFER')", "location") }} as at_touch_pct,
+    {{ percentage("location = 'OUTSIDE'", "location") }} as outside_pct,
     {% for name in quality_measures() -%}
     {{ means(name) }},
     {{ means(name ~ '_bps', is_ratio=true) }},
     {% endfor -%}
-    {{ ratio("sum(effective_spread)", "sum(quoted_spread) filter (where effective_spread is not null)") }}
-        as effective_over_quoted
+    {{ effective_over_quoted() }} as effective_over_quoted
 from trades
-group by grouping sets (
-    (instrument_id, event_hour, venue, size_bucket),
-    (instrument_id, event_hour, venue),
-    (instrument_id, event_hour, size_bucket),
-    (instrument_id, event_hour)
-)
+group by instrument_id, event_hour, cube (venue, size_bucket)
 having grouping(venue) = 1 or venue is not null
