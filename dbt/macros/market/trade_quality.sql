@@ -25,6 +25,26 @@
 {%- endmacro %}
 
 
+{# Best quotes with `began_ns`: states are cut at the hour; one that merely continues began with the
+   last of the hour before, and is null if it stands longer. #}
+{% macro begun_states(best) %}
+    with last_starts as (
+        select
+            instrument_id,
+            event_hour + interval 1 hour as event_hour,
+            max(valid_from_ns) as began_ns
+        from {{ best }}
+        where starts_state
+        group by 1, 2
+    )
+
+    select b.*, case when b.starts_state then b.valid_from_ns else s.began_ns end as began_ns
+    from {{ best }} as b
+    left join last_starts as s
+        on not b.starts_state and b.instrument_id = s.instrument_id and b.event_hour = s.event_hour
+{% endmacro %}
+
+
 {# What the best quote in force says of itself as a reference for a trade. A quote that ended less
    than an hour ago is STALE; whether an older one ever was is not looked for. #}
 {% macro quote_status(q='q', moment='reference_ns') -%}

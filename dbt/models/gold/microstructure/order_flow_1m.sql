@@ -48,7 +48,7 @@ flows as (
             select * from updates
         ) as both_flows
     ) as events
-    group by flow, instrument_id, event_hour, session_date, window_start, cube (venue)
+    group by flow, instrument_id, event_hour, session_date, window_start, cube(venue)
     having grouping(venue) = 1 or venue is not null
 )
 

@@ -19,19 +19,8 @@ best as (
     from {{ touched(ref('best_quotes'), hours_back=1) }}
 ),
 
--- States are cut at the hour; one that merely continues began with the last of the hour before.
-last_starts as (
-    select instrument_id, event_hour + interval 1 hour as event_hour, max(valid_from_ns) as began_ns
-    from best
-    where starts_state
-    group by 1, 2
-),
-
 states as (
-    select b.*, case when b.starts_state then b.valid_from_ns else s.began_ns end as began_ns
-    from best as b
-    left join last_starts as s
-        on not b.starts_state and b.instrument_id = s.instrument_id and b.event_hour = s.event_hour
+    {{ begun_states('best') }}
 ),
 
 quoted as (
@@ -44,10 +33,10 @@ quoted as (
 
 judged as (
     select
-        *,
-        {{ quote_status('quoted') }} as quote_status,
-        valid_to_ns >= reference_ns as is_quoted
-    from quoted
+        q.*,
+        {{ quote_status('q', 'q.reference_ns') }} as quote_status,
+        q.valid_to_ns >= q.reference_ns as is_quoted
+    from quoted as q
 )
 
 select
@@ -72,15 +61,14 @@ select
     t.is_volume_eligible,
     t.is_cross,
     t.is_outlier,
-    {% for column, name in {
-        'best_bid': 'quote_bid_price', 'best_offer': 'quote_offer_price',
-        'bid_size': 'quote_bid_size', 'offer_size': 'quote_offer_size',
-        'bid_leader': 'quote_bid_dealer_id', 'offer_leader': 'quote_offer_dealer_id',
-    }.items() -%}
-    case when t.is_quoted then t.{{ column }} end as {{ name }},
-    {% endfor -%}
-    case when t.is_quoted then {{ bps_of_mid('t.best_offer - t.best_bid', 't.best_bid + t.best_offer') }} end
-        as quote_spread_bps,
+    {% for side in ['bid', 'offer'] %}
+        case when t.is_quoted then cast(t.best_{{ side }} as decimal(18, 9)) end as quote_{{ side }}_price,
+        case when t.is_quoted then cast(t.{{ side }}_size as decimal(38, 8)) end as quote_{{ side }}_size,
+        case when t.is_quoted then t.{{ side }}_leader end as quote_{{ side }}_dealer_id,
+    {% endfor %}
+    case
+        when t.is_quoted then {{ bps_of_mid('t.best_offer - t.best_bid', 't.best_bid + t.best_offer') }}
+    end as quote_spread_bps,
     case
         when t.is_quoted and t.event_ts_ns - t.began_ns < 3600000000000
             then cast(t.event_ts_ns - t.began_ns as double) / 1e6

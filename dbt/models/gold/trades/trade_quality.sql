@@ -34,12 +34,12 @@ later as (
 measured as (
     select
         t.*,
-        {% for s in horizons() -%}
-        case
-            when t.quote_status = 'OK' and t.event_ts_ns + {{ s }}000000000 < s.regular_close_ns
-                then l.twice_mid_{{ s }}s
-        end as twice_mid_{{ s }}s,
-        {% endfor -%}
+        {% for s in horizons() %}
+            case
+                when t.quote_status = 'OK' and t.event_ts_ns + {{ s }}000000000 < s.regular_close_ns
+                    then l.twice_mid_{{ s }}s
+            end as twice_mid_{{ s }}s,
+        {% endfor %}
         case when t.quote_status = 'OK' then t.quote_offer_price - t.quote_bid_price end as quoted_spread,
         case
             when t.quote_status = 'OK' then t.direction * (t.twice_price - t.twice_mid)
@@ -72,10 +72,10 @@ select
     quote_status as ref_status,
     {{ difference('quoted_spread') }},
     {{ difference('effective_spread') }},
-    {%- for s in horizons() %}
-    {{ difference('realized_spread_' ~ s ~ 's', 'direction * (twice_price - twice_mid_' ~ s ~ 's)') }},
-    {{ difference('price_impact_' ~ s ~ 's', 'direction * (twice_mid_' ~ s ~ 's - twice_mid)') }},
-    {%- endfor %}
+    {% for s in horizons() %}
+        {{ difference('realized_spread_' ~ s ~ 's', 'direction * (twice_price - twice_mid_' ~ s ~ 's)') }},
+        {{ difference('price_impact_' ~ s ~ 's', 'direction * (twice_mid_' ~ s ~ 's - twice_mid)') }},
+    {% endfor %}
     {{ difference('price_improvement') }},
     {{ ratio('price_improvement * 100', 'quoted_spread') }} as price_improvement_pct,
     {{ ratio('effective_spread', 'quoted_spread') }} as effective_over_quoted,

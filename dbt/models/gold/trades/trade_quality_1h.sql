@@ -18,11 +18,11 @@ select
     {{ percentage("location = 'INSIDE'", "location") }} as inside_pct,
     {{ percentage("location in ('AT_BID', 'AT_OFFER')", "location") }} as at_touch_pct,
     {{ percentage("location = 'OUTSIDE'", "location") }} as outside_pct,
-    {% for name in quality_measures() -%}
-    {{ means(name) }},
-    {{ means(name ~ '_bps', is_ratio=true) }},
-    {% endfor -%}
+    {% for name in quality_measures() %}
+        {{ means(name) }},
+        {{ means(name ~ '_bps', is_ratio=true) }},
+    {% endfor %}
     {{ effective_over_quoted() }} as effective_over_quoted
 from trades
-group by instrument_id, event_hour, cube (venue, size_bucket)
+group by instrument_id, event_hour, cube(venue, size_bucket)
 having grouping(venue) = 1 or venue is not null
