@@ -12,13 +12,20 @@ not move. From it
   information share  IS_j = ([psi F]_j)^2 / (psi Omega psi'), F the Cholesky factor of the residual
                      covariance Omega; it depends on the order of the venues, so the smallest and
                      largest over all orders are given, and their middle (Hasbrouck 1995)
+Of two venues also the information leadership share, which takes the noise out of both
+(Putnins 2013).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from itertools import permutations
 
 import numpy as np
+from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
+
+from ml import quoted_seconds
 
 Floats = NDArray[np.float64]
 
@@ -50,10 +57,82 @@ class Unknown:
 
 
 @dataclass(frozen=True)
+class VenueShare:
+    """A row of the result: one venue in one session of an instrument. Shares are null with a
+    `reason` where the data do not carry them."""
+
+    instrument_id: str
+    session_date: date
+    venue: str
+    component_share: float | None
+    information_share_low: float | None
+    information_share_high: float | None
+    information_share: float | None
+    information_leadership_share: float | None
+    lag: int | None
+    joint_seconds: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class _Fit:
     alpha: Floats  # venues x (venues - 1)
     covariance: Floats  # venues x venues
     bic: float
+
+
+def discover(
+    conn: DuckDBPyConnection, instrument_id: str | None = None, day: date | None = None
+) -> Iterator[VenueShare]:
+    """Shares of every session that at least two venues quote, from published best quotes.
+
+    A venue with fewer than 1,800 seconds of its own is left out of the session's model.
+    """
+    for session in quoted_seconds.sessions(conn, instrument_id, day):
+        mids = quoted_seconds.log_mids(conn, session)
+        own = np.isfinite(mids).sum(axis=0)
+        places = np.flatnonzero(own >= MIN_SECONDS)
+        found = shares(mids[:, places])
+        for place, venue in enumerate(session.venues):
+            if isinstance(found, Shares) and place in places:
+                yield _row(session, venue, found, int(np.searchsorted(places, place)))
+                continue
+            few = f"fewer than {MIN_SECONDS} seconds of its own"
+            reason = few if isinstance(found, Shares) else found.reason
+            yield VenueShare(
+                *(session.instrument_id, session.session_date, venue),
+                *(None, None, None, None, None, None),
+                joint_seconds=int(own[place]) if reason == few else found.seconds,
+                reason=reason,
+            )
+
+
+def _row(session: quoted_seconds.Session, venue: str, found: Shares, place: int) -> VenueShare:
+    return VenueShare(
+        instrument_id=session.instrument_id,
+        session_date=session.session_date,
+        venue=venue,
+        component_share=found.component[place],
+        information_share_low=found.information_low[place],
+        information_share_high=found.information_high[place],
+        information_share=found.information_mid[place],
+        information_leadership_share=leadership(found, place),
+        lag=found.lag,
+        joint_seconds=found.seconds,
+        reason=None,
+    )
+
+
+def leadership(found: Shares, place: int) -> float | None:
+    """Information leadership share of one of two venues, None of more: with L_1 =
+    |IS_1 / IS_2 * CS_2 / CS_1| it is L_1 / (L_1 + 1 / L_1)."""
+    if len(found.component) != 2:
+        return None
+    this, other = place, 1 - place
+    above = found.information_mid[this] * found.component[other]
+    below = found.information_mid[other] * found.component[this]
+    both = above**2 + below**2
+    return above**2 / both if both > 0 else None
 
 
 def shares(log_mids: Floats, max_lag: int = MAX_LAG) -> Shares | Unknown:
@@ -129,7 +208,8 @@ def _fit(squares: Floats, cross: Floats, total: Floats, rows: int, venues: int) 
     if sign <= 0 or not np.isfinite(log_det):
         return None
     bic = float(log_det + np.log(rows) * coefficients.size / rows)
-    return _Fit(coefficients[1:venues].T, covariance, bic)
+    alpha = np.asarray(coefficients[1:venues].T, dtype=np.float64)
+    return _Fit(alpha, np.asarray(covariance, dtype=np.float64), bic)
 
 
 def _unmoved(alpha: Floats) -> Floats | None:

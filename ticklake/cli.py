@@ -12,6 +12,7 @@ from ticklake.commands import (
     alpaca,
     build,
     demo,
+    discovery,
     generate,
     ingest,
     listen,
@@ -39,6 +40,7 @@ for group in (
     build,
     look,
     prove,
+    discovery,
     quarantine,
     maintain,
     services,
@@ -48,7 +50,7 @@ for group in (
 
 
 # Errors that the rooms raise on purpose carry their own remedy; others are ours to debug.
-ROOMS = {"contracts", "lake", "ingestion", "checks", "ticklake"}
+ROOMS = {"contracts", "lake", "ingestion", "checks", "ml", "ticklake"}
 
 
 def main() -> None:
