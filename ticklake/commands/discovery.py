@@ -12,6 +12,12 @@ from ticklake import console
 from ticklake.commands.ingest import JSON
 
 
+HEADINGS = (
+    *("instrument", "session", "venue", "component", "info low", "info high", "information"),
+    *("leadership", "lag", "seconds", "reason"),
+)
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(discovery)
@@ -26,6 +32,7 @@ def discovery(
     json: Annotated[bool, JSON] = False,
 ) -> None:
     """Each venue's share in price discovery per session: component and information shares."""
+    import duckdb
     import polars as pl
 
     from lake import lakehouse
@@ -34,7 +41,10 @@ def discovery(
 
     on: date | None = day.date() if day else None
     with lakehouse.connect(layout(load_settings())) as conn:
-        rows = [asdict(row) for row in discover(conn, instrument, on)]
+        try:
+            rows = [asdict(row) for row in discover(conn, instrument, on)]
+        except duckdb.CatalogException as error:
+            raise console.stop(f"not published yet, run a build first: {error}", 1) from None
     columns = list(VenueShare.__dataclass_fields__)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +61,10 @@ def discovery(
     if not rows:
         console.out.print("No session is quoted by two venues.")
         return
-    console.table("Price discovery by venue", columns, [list(row.values()) for row in rows])
+    console.table(
+        "Price discovery by venue",
+        HEADINGS,
+        [[round(v, 4) if isinstance(v, float) else v for v in row.values()] for row in rows],
+    )
     if out:
         console.out.print(f"{len(rows)} rows in {out}")
