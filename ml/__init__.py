@@ -1,1 +1,1 @@
-"""Models over gold: what is estimated, and how it is judged."""
+"""Statistics and models over published gold."""
