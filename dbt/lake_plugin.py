@@ -10,6 +10,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
 from duckdb import DuckDBPyConnection
 
+from lake.average_cost import register as register_average_cost
 from lake.build_end import end
 from lake.session import Session
 from lake.settings import load_settings
@@ -37,6 +38,7 @@ class Plugin(BasePlugin):
         """State tables and the views over pinned bronze."""
         self.conn = conn
         conn.execute("set TimeZone = 'UTC'")
+        register_average_cost(conn)
         self.session.open(conn)
 
     def store(self, target_config: TargetConfig) -> None:
