@@ -126,10 +126,10 @@
 
 {# The moments at which positions are valued: every fill, and of every hour in which the instrument
    is quoted or traded the last nanosecond of each risk_mark_minutes, for every trader who has held
-   it. `moves` are positions after fills, `states` the same and the last ones before. #}
+   it. `moves` are positions after fills, `states` comes from positions_since. #}
 {% macro risk_points(moves, states, quotes, trades) %}
     with holders as (
-        select trader_id, instrument_id, min(event_ts_ns) as first_ns
+        select trader_id, instrument_id, min(since_ns) as first_ns
         from {{ states }}
         group by all
     ),
@@ -179,33 +179,17 @@
 {% endmacro %}
 
 
-{# Points with the position held there: a fill's own, at a mark the last one before; flat positions
-   have no marks. #}
-{% macro held_at(points, states) %}
+{# Points with the position held there: a fill's own (`moves`), at a mark the last one before
+   (`endings`, from positions_since); flat positions have no marks. #}
+{% macro held_at(points, moves, endings) %}
     with marks as (
         select trader_id, instrument_id, point, trade_key, event_ts_ns, tie_order, event_hour
         from {{ points }}
         where point = 'mark'
-    ),
-
-    endings as (
-        select *
-        from {{ states }}
-        qualify row_number() over (
-            partition by trader_id, instrument_id, event_ts_ns order by tie_order desc
-        ) = 1
-    ),
-
-    renamed as (
-        select
-            * exclude (event_ts_ns, trade_key, tie_order, event_hour),
-            event_ts_ns as since_ns,
-            quantity_after as quantity
-        from endings
     )
 
     select * from (
-        {{ as_of('marks', 'renamed', 'since_ns', position_columns(), ['trader_id', 'instrument_id']) }}
+        {{ as_of('marks', endings, 'since_ns', position_columns(), ['trader_id', 'instrument_id']) }}
     )
     where quantity <> 0
     union all
@@ -221,7 +205,23 @@
             s.{{ 'quantity_after' if column == 'quantity' else column }}{{ ',' if not loop.last }}
         {% endfor %}
     from {{ points }} as p
-    inner join {{ states }} as s on p.trade_key = s.trade_key
+    inner join {{ moves }} as s on p.trade_key = s.trade_key
+{% endmacro %}
+
+
+{# What each position was since when, one row per position and moment: its state after the last
+   fill of that nanosecond. `moves` are rows of gold.positions, `earlier` those before them. #}
+{% macro positions_since(moves, earlier) %}
+    select
+        * exclude (event_ts_ns, quantity_after),
+        event_ts_ns as since_ns,
+        quantity_after as quantity
+    from (
+        select * from {{ moves }}
+        union all
+        {{ latest_per(earlier, ['trader_id', 'instrument_id']) }}
+    )
+    qualify row_number() over (partition by trader_id, instrument_id, event_ts_ns order by tie_order desc) = 1
 {% endmacro %}
 
 

@@ -19,10 +19,8 @@ earlier as (
     select * from {{ before_scope(ref('positions')) }}
 ),
 
-states as not materialized (
-    select * from moves
-    union all
-    {{ latest_per('earlier', ['trader_id', 'instrument_id']) }}
+states as (
+    {{ positions_since('moves', 'earlier') }}
 ),
 
 quotes as (
@@ -46,7 +44,7 @@ marks as (
 ),
 
 held as (
-    {{ held_at('points', 'states') }}
+    {{ held_at('points', 'moves', 'states') }}
 ),
 
 valued as (
