@@ -66,7 +66,7 @@
 {# One row per point (instrument_id, event_ts_ns, session_start) with what its instrument is worth:
      quote_mid       mid of the best quote in force then, two-sided
      trade_price     the last trade's price, if it is less than five minutes old
-     previous_close  the official close of the last session before
+     previous_close  the official close of the last session before that has one, at most 10 days back
    `quotes` are best quotes, `trades` silver trades, `closes` official closes, all of them CTEs. #}
 {% macro marks_at(points, quotes, trades, closes) %}
     with points as not materialized (
@@ -90,11 +90,15 @@
         group by instrument_id, event_ts_ns
     ),
 
+    previous as (
+        select instrument_id, event_hour as closed_session, official_close from {{ closes }}
+    ),
+
     quoted as ({{ as_of('points', 'states', 'valid_from_ns', ['mid', 'valid_to_ns']) }}),
 
     traded as ({{ as_of('quoted', 'prints', 'printed_ns', ['print_price', 'printed_ns']) }}),
 
-    closed as ({{ as_of('traded', closes, 'event_hour', ['official_close'], at='session_start', op='>') }})
+    closed as ({{ as_of('traded', 'previous', 'closed_session', ['official_close', 'closed_session'], at='session_start', op='>') }})
 
     select
         instrument_id,
@@ -103,7 +107,10 @@
         case
             when event_ts_ns - printed_ns < 300000000000 then cast(print_price as decimal(28, 10))
         end as trade_price,
-        cast(official_close as decimal(28, 10)) as previous_close
+        case
+            when session_start <= closed_session + interval 10 day
+                then cast(official_close as decimal(28, 10))
+        end as previous_close
     from closed
 {% endmacro %}
 

@@ -5,7 +5,7 @@
         'gold.best_quotes': 'hour',
         'silver.trades_history': 'hour_and_next',
         'silver.trade_outliers': 'hour_and_next',
-        'silver.official_closes': 'days:10',
+        'silver.official_closes': 'days:14',
     },
 ) }}
 
@@ -32,7 +32,7 @@ trades as (
 ),
 
 closes as (
-    select * from {{ touched(ref('official_closes'), hours_back=240) }}
+    select * from {{ touched(ref('official_closes'), by=['instrument_id']) }}
 ),
 
 points as (

@@ -4,7 +4,7 @@
         'gold.positions': 'from_hour',
         'silver.trades_history': 'hour_and_next',
         'silver.trade_outliers': 'hour_and_next',
-        'silver.official_closes': 'days:10',
+        'silver.official_closes': 'days:14',
         'silver.security_versions': 'validity',
     },
 ) }}
@@ -36,7 +36,7 @@ quotes as (select * from {{ touched(ref('best_quotes')) }}),
 
 trades as (select * from {{ touched(ref('trades'), hours_back=1) }}),
 
-closes as (select * from {{ touched(ref('official_closes'), hours_back=240) }}),
+closes as (select * from {{ touched(ref('official_closes'), by=['instrument_id']) }}),
 
 marks as (
     {{ marks_at('snapshots', 'quotes', 'trades', 'closes') }}
