@@ -145,7 +145,7 @@ class Worth:
 
 
 def worths(states: Mapping[Key, Sequence[State]], marks: Mapping[str, Marks]) -> dict[Key, list[Worth]]:
-    """Each position at each fill, and while it is open at the end of every minute of the hours in
+    """Each position at each fill, and while it is open at the end of every fifth minute of the hours in
     which its instrument is quoted or traded."""
     found = {}
     for (trader, instrument), chain in states.items():
@@ -153,7 +153,7 @@ def worths(states: Mapping[Key, Sequence[State]], marks: Mapping[str, Marks]) ->
         fill_ns = [s.fill.ns for s in chain if s.fill]
         points = [(s.fill.ns, s.fill.order, s) for s in chain if s.fill]
         for hour in marks[instrument].hours:
-            for minute in range(1, 61):
+            for minute in range(5, 61, 5):
                 ns = hour * HOUR + minute * MINUTE - 1
                 place = bisect_right(fill_ns, ns) - 1
                 if place >= 0 and chain[place].quantity:
