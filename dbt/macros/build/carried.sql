@@ -15,6 +15,9 @@
     {% if not execute or model.resource_type != 'model' or is_whole() %}
         {% do return(relation) %}
     {% endif %}
+    {% if is_untouched() %}
+        {% do return("(select * from " ~ relation ~ " where false)") %}
+    {% endif %}
     {% do return("(select t.* from " ~ relation ~ " as t where t.event_hour >= " ~ first_in_scope(hours_back)
         ~ " and exists (select 1 from " ~ first_hours() ~ " as s where " ~ same_instrument()
         ~ "t.event_hour >= s.first_hour - interval " ~ hours_back ~ " hour))") %}
@@ -22,7 +25,7 @@
 
 
 {% macro before_scope(relation, hours_back=0) %}
-    {% if not execute or model.resource_type != 'model' or is_whole() %}
+    {% if not is_carried() or is_untouched() %}
         {% do return("(select * from " ~ relation ~ " where false)") %}
     {% endif %}
     {% do return("(select t.* from " ~ relation ~ " as t where exists (select 1 from " ~ first_hours()
@@ -34,6 +37,9 @@
 {% macro in_scope(alias='t') %}
     {% if not execute or model.resource_type != 'model' or is_whole() %}
         {% do return("true") %}
+    {% endif %}
+    {% if is_untouched() %}
+        {% do return("false") %}
     {% endif %}
     {% set matches = ["s.hour = " ~ alias ~ ".event_hour"] %}
     {% if 'instrument_id' in config.require('by') %}
@@ -64,7 +70,7 @@
 
 {# The same as a literal, by which row groups are skipped. #}
 {% macro first_in_scope(hours_back) %}
-    {% set found = run_query("select min(hour)::varchar from " ~ create_scope()).rows[0][0] %}
+    {% set found = build_state().scopes[create_scope()][0] %}
     {% do return("timestamptz '" ~ (found or '9999-01-01 00:00:00+00') ~ "' - interval " ~ hours_back ~ " hour") %}
 {% endmacro %}
 

@@ -381,12 +381,6 @@
 {% endmacro %}
 
 
-{# The last value of an expression that is not null, in a named window. #}
-{% macro last_known(expression, window) -%}
-    last_value({{ expression }} ignore nulls) over {{ window }}
-{%- endmacro %}
-
-
 {# No rows, with the columns of a limit's state before. #}
 {% macro no_limit_state() %}
     select

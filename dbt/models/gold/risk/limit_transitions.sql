@@ -26,8 +26,8 @@ states as (
     select
         *,
         case
-            when {{ last_known('is_breach', 'so_far') }} then 'BREACH'
-            when {{ last_known('is_warn', 'so_far') }} then 'WARN'
+            when {{ last_known('is_breach') }} over so_far then 'BREACH'
+            when {{ last_known('is_warn') }} over so_far then 'WARN'
             else 'OK'
         end as state_to
     from signals
