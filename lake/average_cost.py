@@ -74,12 +74,10 @@ def register(conn: DuckDBPyConnection) -> None:
         "select count(*) from duckdb_functions() where function_name = ?", [NAME]
     ).fetchall()
     if not known:
-        conn.create_function(
-            NAME, _folded, _TAKES, _RETURNS, type="arrow", null_handling="special"
-        )
+        conn.create_function(NAME, _folded, _TAKES, _RETURNS, type="arrow", null_handling="special")
 
 
-def _folded(  # noqa: PLR0913 (the signature that DuckDB calls)
+def _folded(
     quantity: Column, cost: Column, average: Column,
     quantities: Column, notionals: Column, multipliers: Column,
 ) -> pa.StructArray:  # fmt: skip
@@ -113,7 +111,10 @@ def _integers(values: pa.Array) -> list[int | None]:
     low, high = halves[::2], halves[1::2]
     if not values.null_count and bool((high == low >> 63).all()):
         return low.tolist()  # type: ignore[no-any-return]
-    whole = [(h << 64) + l for h, l in zip(high.tolist(), low.view("<u8").tolist(), strict=True)]
+    whole = [
+        (above << 64) + below
+        for above, below in zip(high.tolist(), low.view("<u8").tolist(), strict=True)
+    ]
     if not values.null_count:
         return whole  # type: ignore[return-value]
     there = values.is_valid().to_pylist()

@@ -94,7 +94,7 @@ def positions(fills: Iterable[Fill]) -> dict[Key, list[State]]:
 
 @dataclass(frozen=True)
 class Marks:
-    """What an instrument is worth: quotes (from, until, mid), prints (ns, price), previous close."""
+    """What an instrument is worth: quotes (from, until, mid), prints (ns, price), closes."""
 
     quotes: Sequence[tuple[int, int, Fraction]]
     prints: Sequence[tuple[int, Fraction]]
@@ -144,9 +144,11 @@ class Worth:
         return self.state.cash + self.value
 
 
-def worths(states: Mapping[Key, Sequence[State]], marks: Mapping[str, Marks]) -> dict[Key, list[Worth]]:
-    """Each position at each fill, and while it is open at the end of every fifth minute of the hours in
-    which its instrument is quoted or traded."""
+def worths(
+    states: Mapping[Key, Sequence[State]], marks: Mapping[str, Marks]
+) -> dict[Key, list[Worth]]:
+    """Each position at each fill, and while it is open at the end of every fifth minute of the
+    hours in which its instrument is quoted or traded."""
     found = {}
     for (trader, instrument), chain in states.items():
         rows = []
@@ -177,7 +179,9 @@ class Book:
     daily: Fraction
 
 
-def books(by_key: Mapping[Key, Sequence[Worth]], zone: str = "America/New_York") -> dict[str, list[Book]]:
+def books(
+    by_key: Mapping[Key, Sequence[Worth]], zone: str = "America/New_York"
+) -> dict[str, list[Book]]:
     """Each trader over the latest state of each position, whenever one changed. The P&L of a day is
     the total less the total when the day began in `zone`."""
     events: dict[str, list[tuple[int, int, str, Worth]]] = defaultdict(list)

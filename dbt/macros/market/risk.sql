@@ -259,6 +259,7 @@
     with measured as (
         select
             *,
+            coalesce(market_segment, '') as segment,
             coalesce(abs(position_value), 0) as gross,
             coalesce(position_value, 0) as net,
             case when quantity <> 0 then 1 else 0 end as open_positions
@@ -269,8 +270,7 @@
         select
             * replace (coalesce(unrealized_pnl, 0) as unrealized_pnl, coalesce(total_pnl, 0) as total_pnl),
             lag(session_id) over before as session_before,
-            lag(market_segment) over before as segment_before,
-            lag(true) over before is not null as is_later,
+            lag(segment) over before as segment_before,
             {% for column in risk_measures() %}
                 coalesce(lag({{ column }}) over before, 0) as {{ column }}_before{{ ',' if not loop.last }}
             {% endfor %}
@@ -279,10 +279,10 @@
     )
 
     select
-        trader_id, instrument_id, market_segment, event_ts_ns, tie_order, event_hour, trade_key, is_carried,
+        trader_id, instrument_id, segment, event_ts_ns, tie_order, event_hour, trade_key, is_carried,
         {% for column in risk_measures() %}
             {{ column }} - case
-                when segment_before is not distinct from market_segment then {{ column }}_before else 0
+                when segment_before = segment then {{ column }}_before else 0
             end as {{ column }}_change,
         {% endfor %}
         total_pnl - case when session_before = session_id then total_pnl_before else 0 end as profit
@@ -295,69 +295,70 @@
         {% endfor %}
         0 as profit
     from followed
-    where is_later and segment_before is distinct from market_segment
+    where segment_before <> segment
 {% endmacro %}
 
 
-{# What is held against limits: (trader_id, held: instrument or '', limit_name, value, moment). #}
-{% macro limit_values(pnl, trader_pnl) %}
-    select
-        trader_id, instrument_id as held, 'position_notional' as limit_name,
-        abs(position_value) as value, event_ts_ns, tie_order, event_hour, trade_key
-    from {{ pnl }} as p
-    where position_value is not null
-    {% for limit_name, column in [('gross_exposure', 'gross'), ('daily_pnl', 'daily_pnl')] %}
-        union all
+{# What is held against limits: (trader_id, held: instrument or '', limit_name, value, moment), of
+   keys that came near their limit, or stand beyond it in `carried`. The others, nearly all, are left
+   out before anything is sorted. #}
+{% macro limit_values(pnl, trader_pnl, carried) %}
+    {% for limit_name, held, value, tie_order, relation in [
+        ('position_notional', 'instrument_id', 'abs(position_value)', 'tie_order', pnl),
+        ('gross_exposure', "''", 'gross', '0', trader_pnl),
+        ('daily_pnl', "''", 'daily_pnl', '0', trader_pnl),
+    ] %}
+        {% set limit = var('risk_limits')[limit_name] %}
         select
-            trader_id, '' as held, '{{ limit_name }}' as limit_name,
-            {{ column }} as value, event_ts_ns, 0 as tie_order, event_hour, trade_key
-        from {{ trader_pnl }} as p
+            p.trader_id,
+            c.held,
+            c.limit_name,
+            {{ value }} as value,
+            event_ts_ns,
+            {{ tie_order }} as tie_order,
+            event_hour,
+            trade_key
+        from {{ relation }} as p
+        inner join (
+            select trader_id, {{ held }} as held, '{{ limit_name }}' as limit_name
+            from {{ relation }} as n
+            where {{ is_beyond(value, limit.warn) }}
+            union
+            select trader_id, held, limit_name
+            from {{ carried }}
+            where limit_name = '{{ limit_name }}' and state_to <> 'OK'
+        ) as c on p.trader_id = c.trader_id and {{ 'p.' ~ held if held != "''" else held }} = c.held
+        where {{ value }} is not null
+        {{ 'union all' if not loop.last }}
     {% endfor %}
 {% endmacro %}
 
 
 {# A value says that its limit is broken, that it is not, or nothing: a state that was entered is
-   left only at risk_hysteresis within its limit. The state that stands before comes first. Keys
-   that never come near a limit are left out before anything is sorted. #}
+   left only at risk_hysteresis within its limit. The state that stands before comes first. #}
 {% macro limit_signals(measured, carried) %}
-    with bounded as (
-        select m.*, l.warn_limit, l.breach_limit, l.warn_left, l.breach_left, l.direction
-        from {{ measured }} as m
-        inner join ({{ risk_limits() }}) as l on m.limit_name = l.limit_name
-    ),
-
-    concerned as (
-        select trader_id, held, limit_name
-        from bounded
-        where value * direction > warn_limit * direction
-        union
-        select trader_id, held, limit_name from {{ carried }} where state_to <> 'OK'
-    )
-
     select
-        b.trader_id,
-        b.held,
-        b.limit_name,
-        b.value,
-        b.warn_limit,
-        b.breach_limit,
-        b.event_ts_ns,
-        b.tie_order,
-        b.event_hour,
-        b.trade_key,
+        trader_id,
+        held,
+        limit_name,
+        value,
+        event_ts_ns,
+        tie_order,
+        event_hour,
+        trade_key,
         false as is_carried,
         {% for state in ['warn', 'breach'] %}
             case
-                when b.value * b.direction > b.{{ state }}_limit * b.direction then true
-                when b.value * b.direction <= b.{{ state }}_left * b.direction then false
+                {% for name, limit in var('risk_limits').items() %}
+                    when limit_name = '{{ name }}' and {{ is_beyond('value', limit[state]) }} then true
+                    when limit_name = '{{ name }}' and not {{ is_beyond('value', left_at(limit[state])) }} then false
+                {% endfor %}
             end as is_{{ state }}{{ ',' if not loop.last }}
         {% endfor %}
-    from bounded as b
-    inner join concerned as c
-        on b.trader_id = c.trader_id and b.held = c.held and b.limit_name = c.limit_name
+    from {{ measured }}
     union all
     select
-        trader_id, held, limit_name, null, null, null, event_ts_ns, tie_order, null, null,
+        trader_id, held, limit_name, null, event_ts_ns, tie_order, null, null,
         true as is_carried,
         state_to <> 'OK' as is_warn,
         state_to = 'BREACH' as is_breach
@@ -365,20 +366,28 @@
 {% endmacro %}
 
 
-{# Variable risk_limits as rows. Where the limit is negative, less is worse. #}
-{% macro risk_limits() %}
-    {% for name, limit in var('risk_limits').items() %}
-        select
-            '{{ name }}' as limit_name,
-            {{ 1 if limit.breach > 0 else -1 }} as direction,
-            {% for state in ['warn', 'breach'] %}
-                cast({{ limit[state] }} as decimal(20, 4)) as {{ state }}_limit,
-                cast({{ limit[state] }} * (1 - {{ var('risk_hysteresis') }}) as decimal(20, 4)) as {{ state }}_left
-                {{- ',' if not loop.last }}
-            {% endfor %}
-        {{ 'union all' if not loop.last }}
-    {% endfor %}
+{# Where a limit is negative, less is worse. #}
+{% macro is_beyond(value, limit) -%}
+    ({{ value }} {{ '<' if '-' in (limit | string).split('*')[0] else '>' }} {{ limit }})
+{%- endmacro %}
+
+
+{% macro left_at(limit) %}
+    {% do return("cast(" ~ limit ~ " * (1 - " ~ var('risk_hysteresis') ~ ") as decimal(20, 4))") %}
 {% endmacro %}
+
+
+{# The limit of the worse of two states. #}
+{% macro limit_between(state_from, state_to) -%}
+    case limit_name
+        {% for name, limit in var('risk_limits').items() %}
+            when '{{ name }}' then case
+                when 'BREACH' in ({{ state_from }}, {{ state_to }}) then cast({{ limit.breach }} as decimal(20, 4))
+                else cast({{ limit.warn }} as decimal(20, 4))
+            end
+        {% endfor %}
+    end
+{%- endmacro %}
 
 
 {# No rows, with the columns of a limit's state before. #}

@@ -22,7 +22,7 @@ minutes as (
         event_hour,
         trader_id,
         instrument_id,
-        coalesce(market_segment, 'unknown') as market_segment,
+        coalesce(nullif(segment, ''), 'unknown') as market_segment,
         {% for column in risk_measures() %}
             sum({{ column }}_change) as {{ column }}_change{{ ',' if not loop.last }}
         {% endfor %}
@@ -59,5 +59,5 @@ select
             as {{ 'bigint' if column == 'open_positions' else 'decimal(38, 12)' }}
         ) as {{ column }}{{ ',' if not loop.last }}
     {% endfor %}
-from levels as t
-qualify {{ in_scope() }}
+from levels
+qualify {{ in_scope('levels') }}

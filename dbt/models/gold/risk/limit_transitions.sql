@@ -14,8 +14,16 @@ carried as (
     {{ latest_per('standing', ['trader_id', 'held', 'limit_name']) }}
 ),
 
+moves as (
+    select * from {{ from_scope_on(ref('pnl')) }}
+),
+
+moments as (
+    select * from {{ from_scope_on(ref('trader_pnl')) }}
+),
+
 measured as (
-    {{ limit_values(from_scope_on(ref('pnl')), from_scope_on(ref('trader_pnl'))) }}
+    {{ limit_values('moves', 'moments', 'carried') }}
 ),
 
 signals as (
@@ -54,14 +62,12 @@ select
     state_from,
     state_to,
     value,
-    case
-        when 'BREACH' in (state_from, state_to) then breach_limit else warn_limit
-    end as limit_value,
+    {{ limit_between('state_from', 'state_to') }} as limit_value,
     event_ts_ns,
     tie_order,
     {{ timestamp_of('event_ts_ns') }} as event_ts,
     event_hour,
     coalesce(trade_key, {{ key_of(["'mark'", 'trader_id', 'held', 'event_ts_ns']) }}) as trigger_key,
     case when trade_key is null then 'mark' else 'fill' end as triggered_by
-from followed as t
-where state_from <> state_to and not is_carried and {{ in_scope() }}
+from followed
+where state_from <> state_to and not is_carried and {{ in_scope('followed') }}

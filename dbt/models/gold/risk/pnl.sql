@@ -82,5 +82,5 @@ select
     position_value,
     cast(position_value - cost as decimal(38, 12)) as unrealized_pnl,
     cast(cash + position_value as decimal(38, 12)) as total_pnl
-from worth as t
-where {{ in_scope() }}
+from worth
+where {{ in_scope('worth') }}

@@ -43,7 +43,9 @@ marks as (
 ),
 
 compared as (
-    {{ as_of('snapshots', 'states', 'since_ns', ['quantity', 'average_cost'], ['trader_id', 'instrument_id']) }}
+    {{ as_of(
+        'snapshots', 'states', 'since_ns', ['quantity', 'average_cost'], ['trader_id', 'instrument_id']
+    ) }}
 ),
 
 priced as (
@@ -72,7 +74,8 @@ judged as (
     select
         *,
         case
-            when abs(current_pnl - pnl_at_trade) < abs(current_pnl - pnl_at_mark) then current_pnl - pnl_at_trade
+            when abs(current_pnl - pnl_at_trade) < abs(current_pnl - pnl_at_mark)
+                then current_pnl - pnl_at_trade
             else current_pnl - pnl_at_mark
         end as pnl_difference
     from priced

@@ -66,5 +66,5 @@ select
     cast(cash as decimal(38, 12)) as cash,
     cast(fees_so_far as decimal(38, 12)) as fees_so_far,
     cast(cash + cost as decimal(38, 12)) as realized_pnl
-from states as t
-where {{ in_scope() }}
+from states
+where {{ in_scope('states') }}

@@ -34,8 +34,9 @@ dated as (
     select
         m.*,
         {{ timestamp_of('m.event_ts_ns') }} as event_ts,
-        cast({{ local_time(timestamp_of('m.event_ts_ns'), "coalesce(own.zone, everyone.zone, 'UTC')") }} as date)
-            as risk_date
+        cast(
+            {{ local_time(timestamp_of('m.event_ts_ns'), "coalesce(own.zone, everyone.zone, 'UTC')") }} as date
+        ) as risk_date
     from moments as m
     left join {{ ref('traders') }} as own on m.trader_id = own.trader_id
     left join {{ ref('traders') }} as everyone on everyone.trader_id = '*'
@@ -58,5 +59,5 @@ select
         coalesce(sum(profit) over (partition by trader_id, risk_date order by event_ts_ns), 0)
         as decimal(38, 12)
     ) as daily_pnl
-from dated as t
-qualify {{ in_scope() }}
+from dated
+qualify {{ in_scope('dated') }}
