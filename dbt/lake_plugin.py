@@ -11,6 +11,7 @@ from dbt.adapters.duckdb.utils import TargetConfig
 from duckdb import DuckDBPyConnection
 
 from lake import scoring
+from lake.average_cost import register as register_average_cost
 from lake.build_end import end
 from lake.session import Session
 from lake.settings import load_settings
@@ -39,6 +40,7 @@ class Plugin(BasePlugin):
         self.conn = conn
         conn.execute("set TimeZone = 'UTC'")
         scoring.register(conn)
+        register_average_cost(conn)
         self.session.open(conn)
 
     def store(self, target_config: TargetConfig) -> None:
