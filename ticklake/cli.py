@@ -12,6 +12,7 @@ from ticklake.commands import (
     alpaca,
     build,
     demo,
+    export,
     generate,
     ingest,
     listen,
@@ -43,6 +44,7 @@ for group in (
     maintain,
     services,
     demo,
+    export,
 ):
     group.register(app)
 
