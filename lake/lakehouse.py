@@ -84,8 +84,7 @@ def _write_views(conn: DuckDBPyConnection, layout: Layout, record: Record) -> No
     views = [(key, t) for key, t in record.tables.items() if t.kind == "view"]
     for key, table in tables:
         conn.execute(f"create view {_name(key)} as {_table_sql(layout, key, table)}")
-    for key, view in views:
-        conn.execute(f"create view {_name(key)} as {view.sql}")
+    _write_model_views(conn, {key: view.sql for key, view in views})
     pins.create_ledger_view(conn, layout)
     old = pins.grown(conn)
     for contract in registry.all_contracts().values():
@@ -97,6 +96,20 @@ def _write_views(conn: DuckDBPyConnection, layout: Layout, record: Record) -> No
         f"{literal(record.build_id)} as build_id, timestamptz {literal(record.published_at)} "
         f"as published_at, {literal(record.revision)} as revision"
     )
+
+
+def _write_model_views(conn: DuckDBPyConnection, waiting: dict[str, str]) -> None:
+    """A view may read other views: those whose inputs stand are made first."""
+    while waiting:
+        missing: dict[str, duckdb.CatalogException] = {}
+        for key, sql in waiting.items():
+            try:
+                conn.execute(f"create view {_name(key)} as {sql}")
+            except duckdb.CatalogException as error:
+                missing[key] = error
+        if len(missing) == len(waiting):
+            raise next(iter(missing.values()))
+        waiting = {key: waiting[key] for key in missing}
 
 
 def _table_sql(layout: Layout, key: str, table: Published) -> str:

@@ -5,8 +5,8 @@
       by     the columns that cut it into replaceable parts: [instrument_id, event_hour],
              [event_hour], [landed_hour] or [instrument_id];
       reach  how far a changed part of a parent reaches into this model, per parent
-             (default `hour`): hour | hour_and_next | hour_before | around | session | onward |
-             days:N | key | validity | none.
+             (default `hour`): hour | hour_and_next | hour_before | around | session |
+             next_session | onward | days:N | instrument | key | validity | none.
     and reads its inputs through `touched(ref(...))`. On a first build that is the whole table;
     afterwards it is the rows of the parts in this model's scope.
 #}
@@ -182,7 +182,17 @@
 {# SQL of the (instrument_id, hour) parts of this model that the changed parts of `parent` reach. #}
 {% macro reached(parent, reach) %}
     {% set dirty = "from audit.dirty as d where d.is_open and d.model = '" ~ parent ~ "'" %}
-    {% if reach == 'hour' or reach == 'key' %}
+    {% if reach == 'instrument' %}
+        {% set hour = hour_in(config.require('by')) %}
+        {% do return("select d.instrument_id, d.hour " ~ dirty ~ " union all select distinct "
+            ~ "t.instrument_id, t." ~ hour ~ " from " ~ this ~ " as t where t.instrument_id in "
+            ~ "(select d.instrument_id " ~ dirty ~ ")") %}
+    {% elif reach == 'next_session' %}
+        {% do return(hours_of_sessions("select d.instrument_id, d.hour " ~ dirty ~ " union all "
+            ~ "select d.instrument_id, min(p.event_hour) from audit.dirty as d join " ~ parent
+            ~ " as p on p.instrument_id = d.instrument_id and p.event_hour > d.hour where d.is_open "
+            ~ "and d.model = '" ~ parent ~ "' group by d.instrument_id, d.hour")) %}
+    {% elif reach == 'hour' or reach == 'key' %}
         {% do return("select d.instrument_id, d.hour " ~ dirty) %}
     {% elif reach in ['hour_and_next', 'hour_before', 'around'] %}
         {% set steps = {'hour_and_next': '0, 1', 'hour_before': '-1, 0', 'around': '-1, 0, 1'}[reach] %}

@@ -12,6 +12,19 @@
 {%- endmacro %}
 
 
+{# The key of a trade that has an identity of its own; equal for copies of one event. #}
+{% macro trade_key(alias=none) -%}
+    {%- set of = alias ~ '.' if alias else '' -%}
+    {{ key_of([
+        of ~ 'dedup_rule', of ~ 'source', of ~ 'venue', of ~ 'instrument_id', of ~ 'session_date',
+        'case when ' ~ of ~ "dedup_rule = 'identity' then " ~ of ~ 'trade_id else cast('
+        ~ of ~ 'sequence as varchar) end',
+        of ~ 'status', of ~ 'version',
+        'case when ' ~ of ~ "dedup_rule = 'position' then " ~ of ~ "unit || '/' || " ~ of ~ 'position end',
+    ]) }}
+{%- endmacro %}
+
+
 {# Rows of rule `content`: without id or sequence, the k-th equal row of one delivery is an event of
    its own, and the k-th of another delivery is its copy. `parts` is what makes two rows equal. #}
 {% macro counted_contents(landed, parts) %}
@@ -37,8 +50,10 @@
    own; `tie_break` are the terms after file row, venue and the venue's own sequence.
 
    Copies and ties are rare: both are looked for by key alone and joined back, which costs half of
-   carrying every column through two sorts. `keyed` has to be inlined for that. #}
-{% macro marked_copies(keyed, key, tie_break) %}
+   carrying every column through two sorts. `keyed` has to be inlined for that.
+
+   A copy that says something else in `payload` is a conflict: the first stays, the other is shown. #}
+{% macro marked_copies(keyed, key, tie_break, payload=[]) %}
     with repeated as (
         select {{ key }} from {{ keyed }} group by {{ key }} having count(*) > 1
     ),
@@ -50,12 +65,23 @@
             row_number() over (
                 partition by k.{{ key }} order by k.recv_ts_ns nulls last, k.unit, k.position
             ) as copy_number
+            {%- for column in payload %},
+            k.{{ column }} is distinct from first_value(k.{{ column }}) over (
+                partition by k.{{ key }} order by k.recv_ts_ns nulls last, k.unit, k.position
+            ) as differs_{{ loop.index }}
+            {%- endfor %}
         from {{ keyed }} as k
         inner join repeated as r on k.{{ key }} = r.{{ key }}
     ),
 
     copies as (
-        select unit, position from ranked where copy_number > 1
+        select
+            unit,
+            position,
+            {% for column in payload %}differs_{{ loop.index }}{{ ' or ' if not loop.last }}{% else %}false{% endfor %}
+                as is_conflict
+        from ranked
+        where copy_number > 1
     ),
 
     crowded as (
@@ -86,6 +112,7 @@
         k.*,
         c.position is not null as is_duplicate,
         case when c.position is not null then k.dedup_rule end as duplicate_by,
+        coalesce(c.is_conflict, false) as is_conflict,
         coalesce(t.tie_order, 1) as tie_order
     from {{ keyed }} as k
     left join copies as c on k.unit = c.unit and k.position = c.position

@@ -64,3 +64,13 @@
 {% macro before_weekend(date) -%}
     {{ date }} - case {{ iso_weekday(date) }} when 1 then 2 else 0 end
 {%- endmacro %}
+
+
+{# Midnight of a session date on its calendar's clock. #}
+{% macro local_midnight(date='session_date', calendar='calendar') -%}
+    case {{ calendar }}
+        when 'crypto' then {{ utc_of('cast(' ~ date ~ ' as timestamp)', "'UTC'") }}
+        when 'futures' then {{ utc_of('cast(' ~ date ~ ' as timestamp)', "'America/Chicago'") }}
+        else {{ utc_of('cast(' ~ date ~ ' as timestamp)', "'America/New_York'") }}
+    end
+{%- endmacro %}

@@ -1,8 +1,10 @@
 {{ config(materialized='view') }}
 
 select
-    * exclude (is_duplicate, duplicate_by),
-    0 as revision,
-    false as is_outlier
-from {{ ref('trades_history') }}
-where not is_duplicate
+    t.* exclude (is_duplicate, duplicate_by, is_conflict, state, reopened),  -- noqa: RF02
+    o.trade_key is not null as is_outlier
+from {{ ref('trades_history') }} as t
+left join (
+    select trade_key from {{ ref('trade_outliers') }} where is_outlier
+) as o on t.trade_key = o.trade_key
+where t.state = 'current'

@@ -4,6 +4,7 @@
         'bronze.trades': 'session',
         'bronze.orders': 'session',
         'silver.security_versions': 'validity',
+        'silver.trade_chains': 'session',
     },
 ) }}
 
@@ -26,12 +27,7 @@ contents as not materialized (
 keyed as not materialized (
     select
         *,
-        {{ key_of([
-            'dedup_rule', 'source', 'venue', 'instrument_id', 'session_date',
-            "case when dedup_rule = 'identity' then trade_id else sequence::varchar end",
-            'status', 'version',
-            "case when dedup_rule = 'position' then unit || '/' || position end",
-        ]) }} as trade_key
+        {{ trade_key() }} as trade_key
     from landed
     where dedup_rule <> 'content'
     union all
@@ -42,7 +38,10 @@ keyed as not materialized (
 ),
 
 marked as (
-    {{ marked_copies('keyed', 'trade_key', ['try_cast(k.trade_id as ubigint)', 'k.trade_id']) }}
+    {{ marked_copies(
+        'keyed', 'trade_key', ['try_cast(k.trade_id as ubigint)', 'k.trade_id'],
+        payload=['price', 'quantity', 'side', 'event_ts_ns', 'conditions'],
+    ) }}
 ),
 
 priced as (
@@ -50,6 +49,11 @@ priced as (
         *,
         cast(cast(price as decimal(38, 9)) * quantity as decimal(38, 12)) as price_quantity
     from marked
+),
+
+chains as (
+    select trade_key, state, revision, reopened
+    from {{ touched(ref('trade_chains')) }}
 ),
 
 conditions as (
@@ -64,8 +68,17 @@ eligible as (
         and not (coalesce(c.is_extended, false) and {{ session_type('p.event_ts_ns') }} = 'regular')
             as is_price_eligible,
         coalesce(c.adds_volume, true) as is_volume_eligible,
-        coalesce(c.is_cross, false) as is_cross
+        coalesce(c.is_cross, false) as is_cross,
+        case
+            when p.is_duplicate then 'duplicate'
+            when h.state is not null then h.state
+            when p.status = 'NEW' then 'current'
+            else 'parked'
+        end as state,
+        coalesce(h.revision, 0) as revision,
+        case when p.is_duplicate then 0 else coalesce(h.reopened, 0) end as reopened
     from priced as p
+    left join chains as h on p.trade_key = h.trade_key
     left join {{ ref('sessions') }} as s on p.calendar = s.calendar and p.session_date = s.session_date
     left join conditions as c on p.condition_form = c.condition_form and p.conditions = c.conditions
 )

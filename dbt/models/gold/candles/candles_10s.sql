@@ -1,11 +1,7 @@
-{{ config(by=['instrument_id', 'event_hour']) }}
+{{ config(materialized='view') }}
 
-with children as (
-    select * from {{ touched(ref('candles_1s')) }}
-),
-
-candles as (
-    {{ candles_rolled_up('children', window_of('window_start', 10), 'event_hour') }}
+with windows as (
+    {{ in_session_scopes(ref('candle_windows_10s')) }}
 )
 
-{{ with_vwap('candles') }}
+{{ candle_columns('windows', ['session_type']) }}

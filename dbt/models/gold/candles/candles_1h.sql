@@ -1,11 +1,15 @@
 {{ config(by=['instrument_id', 'event_hour']) }}
 
 with children as (
-    select * from {{ touched(ref('candles_1m')) }}
+    select * from {{ touched(ref('candle_windows_1m')) }}
+),
+
+windows as (
+    {{ in_session_scopes('children') }}
 ),
 
 candles as (
-    {{ candles_rolled_up('children', window_of('window_start', 3600), 'event_hour') }}
+    {{ candles_rolled_up('windows', 'event_hour', 'event_hour', ['session_scope', 'session_date']) }}
 )
 
-{{ with_vwap('candles') }}
+{{ candle_columns('candles') }}

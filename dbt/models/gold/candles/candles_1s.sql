@@ -1,11 +1,7 @@
-{{ config(by=['instrument_id', 'event_hour']) }}
+{{ config(materialized='view') }}
 
-with trades as (
-    select * from {{ touched(ref('trades')) }}
-),
-
-candles as (
-    {{ candles_from_trades('trades', 1) }}
+with windows as (
+    {{ in_session_scopes(ref('candle_windows_1s')) }}
 )
 
-{{ with_vwap('candles') }}
+{{ candle_columns('windows', ['session_type']) }}
