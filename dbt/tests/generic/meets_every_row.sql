@@ -1,0 +1,27 @@
+{# Every recipe meets each row of `other` once: rows per recipe, instrument and hour are as many as
+   there. `except_recipe` names one that meets more. #}
+{% test meets_every_row(model, other, other_parent, except_recipe='') %}
+    {% set touched = in_touched_parts([dirty_name(model), other_parent], 'event_hour') %}
+    with met as (
+        select recipe, instrument_id, event_hour, count(*) as n
+        from {{ model }}
+        where recipe <> '{{ except_recipe }}' and {{ touched }}
+        group by recipe, instrument_id, event_hour
+    ),
+
+    there as (
+        select r.recipe, o.instrument_id, o.event_hour, o.n
+        from (
+            select instrument_id, event_hour, count(*) as n
+            from {{ other }}
+            where {{ touched }}
+            group by instrument_id, event_hour
+        ) as o
+        cross join (select distinct recipe from {{ model }} where recipe <> '{{ except_recipe }}') as r
+    )
+
+    select a.*, b.n as others
+    from met as a
+    full join there as b on {{ same_key(['recipe', 'instrument_id', 'event_hour']) }}
+    where a.n is distinct from b.n
+{% endtest %}
