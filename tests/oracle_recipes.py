@@ -89,7 +89,8 @@ def quotes_bn2009(rows: Iterable[Row], opens: int, closes: int) -> Cleaning:
     for row, mid, near in zip(work.rows, mids, around(mids, 25), strict=True):
         near.sort()
         centre = near[(len(near) - 1) // 2] + near[len(near) // 2]  # twice the median
-        if abs(2 * mid - centre) * len(near) <= 10 * sum(abs(2 * x - centre) for x in near):
+        spread = sum(abs(2 * x - centre) for x in near)
+        if len(near) < 25 or abs(2 * mid - centre) * len(near) <= 10 * spread:
             kept.append(row)
     work.replace("Q4", kept)
     return work
@@ -112,7 +113,7 @@ def quotes_highfrequency(rows: Iterable[Row], opens: int, closes: int) -> Cleani
     for row, mid, near in zip(work.rows, mids, around(mids, 25), strict=True):
         near.sort()
         centre = near[(len(near) - 1) // 2] + near[len(near) // 2]
-        if abs(2 * mid - centre) < 20 * mad:
+        if mad == 0 or abs(2 * mid - centre) < 20 * mad:
             kept.append(row)
     work.replace("Q4", kept)
     return work
@@ -208,9 +209,11 @@ def trades_sip(rows: Iterable[Row]) -> Cleaning:
 def trades_luld(rows: Iterable[Row], opens: int, closes: int) -> Cleaning:
     work = Cleaning(rows)
     work.keep("P1", regular(opens, closes))
+    for row in work.rows:
+        row["price"] = Fraction(row["price"])
     kept = []
     for place, row in enumerate(work.rows):
-        prior = [Fraction(r["price"]) for r in work.rows[max(0, place - 50) : place]]
+        prior = [r["price"] for r in work.rows[max(0, place - 50) : place]]
         if prior:
             reference = median(prior)
             limit = 10 if reference <= 25 else 5 if reference <= 50 else 3
@@ -221,7 +224,7 @@ def trades_luld(rows: Iterable[Row], opens: int, closes: int) -> Cleaning:
     times, kept = [r["ts"] for r in work.rows], []
     sums = [Fraction(0)]
     for row in work.rows:
-        sums.append(sums[-1] + Fraction(row["price"]))
+        sums.append(sums[-1] + row["price"])
     for row in work.rows:
         low = bisect.bisect_left(times, row["ts"] - 300 * SECOND)
         high = bisect.bisect_left(times, row["ts"])

@@ -35,7 +35,7 @@
             {
                 'step': 'Q4', 'rule': 'mid further than 10 mean absolute deviations from the median of 50 around',
                 'measures': [[around], [centre]],
-                'remove': 'abs(2 * (bid + offer) - centre) * len(around) > 10 * '
+                'remove': 'len(around) >= 25 and abs(2 * (bid + offer) - centre) * len(around) > 10 * '
                     ~ distances('around', 'centre'),
             },
         ]) %}
@@ -56,7 +56,7 @@
                         twice_median('abs(2 * (bid + offer) - day_centre)', alive()) ~ ' as twice_mad',
                     ],
                 ],
-                'remove': 'abs(2 * (bid + offer) - centre) * 20000 >= 148260 * twice_mad',
+                'remove': 'twice_mad > 0 and abs(2 * (bid + offer) - centre) * 20000 >= 148260 * twice_mad',
             },
         ]) %}
     {% elif name == 'holden_jacobsen' %}

@@ -78,7 +78,7 @@
 
 
 {# Are there conditions besides some? `in_text` is SQL that says so of SIP letters, with {} for them
-   (blanks left out); `flags` are the LEAN flags that are allowed, in hexadecimal: regular 1,
+   (blanks and commas left out); `flags` are the LEAN flags that are allowed, in hexadecimal: regular 1,
    intermarket sweep 20 (F), automatic execution 10000000 (E), trade-through exempt 20000000 (no
    condition), odd lot 80000000 (I). #}
 {% macro has_other_conditions(in_text, flags) -%}
@@ -86,7 +86,7 @@
         when conditions is null then false
         when condition_form = 'lean'
             then ({{ hex_of('conditions') }} & ~{{ hex_of("'" ~ flags ~ "'") }}) <> 0
-        else {{ in_text | replace('{}', "replace(conditions, ' ', '')") }}
+        else {{ in_text | replace('{}', "replace(replace(conditions, ' ', ''), ',', '')") }}
     end
 {%- endmacro %}
 

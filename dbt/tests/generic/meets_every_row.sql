@@ -1,7 +1,7 @@
-{# Every recipe meets each row of `other` once: rows per recipe, instrument and hour are as many as
+{# Every recipe meets each row of `other` (of which `other_where` holds) once: rows per recipe, instrument and hour are as many as
    there. `except_recipe` names one that meets more. #}
-{% test meets_every_row(model, other, other_parent, except_recipe='') %}
-    {% set touched = in_touched_parts([dirty_name(model), other_parent], 'event_hour') %}
+{% test meets_every_row(model, other, other_where='true', except_recipe='') %}
+    {% set touched = in_touched_parts([dirty_name(model), dirty_name(other)], 'event_hour') %}
     with met as (
         select recipe, instrument_id, event_hour, count(*) as n
         from {{ model }}
@@ -14,7 +14,7 @@
         from (
             select instrument_id, event_hour, count(*) as n
             from {{ other }}
-            where {{ touched }}
+            where ({{ other_where }}) and {{ touched }}
             group by instrument_id, event_hour
         ) as o
         cross join (select distinct recipe from {{ model }} where recipe <> '{{ except_recipe }}') as r

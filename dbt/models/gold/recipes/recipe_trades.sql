@@ -30,7 +30,7 @@ trades as (
         t.conditions, coalesce(f.condition_form, 'sip') as condition_form, t.status, t.state, t.revision,
         t.is_price_eligible, t.is_volume_eligible, s.regular_open_ns, s.regular_close_ns,
         coalesce(v.tick_size, {{ var('recipe_tick_size') }}) as tick_size,
-        c.chain_end, c.chain_end = 'CANCEL' and c.ends_later as is_reversed
+        c.chain_end, coalesce(c.chain_end = 'CANCEL' and c.ends_later, false) as is_reversed
     from {{ touched(ref('trades_history')) }} as t
     left join {{ ref('sessions') }} as s on t.calendar = s.calendar and t.session_date = s.session_date
     left join {{ ref('feeds') }} as f on t.source = f.source and t.dataset = f.dataset
