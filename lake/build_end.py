@@ -125,6 +125,8 @@ def _model(node: Mapping[str, Any]) -> Model:
     if hours:
         part = f"strftime({hours[0]}, '%Y-%m-%dT%H')"
         dirty_part = "strftime(hour, '%Y-%m-%dT%H')"
+    elif node.get("is_touched") and not by:
+        dirty_part = part
     elif by:
         part = f"substr(md5({by[0]}), 1, 1)"
         dirty_part = "substr(md5(instrument_id), 1, 1)"

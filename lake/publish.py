@@ -117,6 +117,8 @@ def _publish_table(
     published: Published | None,
     build_id: str,
 ) -> Published:
+    if published is not None and _candidates(conn, model) == []:
+        return published  # nothing was replaced since the pin, so its columns are the same too
     root = layout.table(model.schema, model.name)
     schema = _schema(conn, model)
     table = delta.open_or_create(root, schema, [PART])

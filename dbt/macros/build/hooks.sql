@@ -2,6 +2,8 @@
 {% macro begin_build() %}
     {% if execute and flags.WHICH in ['build', 'run'] %}
         {% do adapter.store_relation('lake_plugin', this, [], '', '', {'step': 'begin'}) %}
+        {% do graph.pop('ticklake_build', none) %}
+        {% do build_state() %}
     {% endif %}
 {% endmacro %}
 
@@ -46,6 +48,7 @@
         'name': node.alias,
         'kind': 'view' if is_view else 'table',
         'by': node.config.get('by', []),
+        'is_touched': node.config.materialized == 'touched',
         'sql': (compiled or '') | replace(warehouse, '') if is_view else '',
         'published': node.schema in ['silver', 'gold', 'audit'],
     }) %}

@@ -26,15 +26,20 @@
             insert into audit.dirty
             select build_id, '{{ touched_name() }}', null, null, null, true, true from build.info
         {% endcall %}
-    {% elif not config.require('by') %}
-        {% call statement('main') %} select 'nothing that it depends on can have changed' {% endcall %}
+        {% do build_state().wholes.update({touched_name(): true}) %}
+        {% do build_state().dirty.update({touched_name(): true}) %}
+    {% elif is_untouched() or not config.require('by') %}
+        {% call statement('main') %} select 'nothing that it reads has changed' {% endcall %}
     {% else %}
         {% do replace_changed_parts(target) %}
     {% endif %}
-    {% call statement('state') %}
-        delete from build.model_state where model = '{{ touched_name() }}';
-        insert into build.model_state values ('{{ touched_name() }}', '{{ model_checksum() }}')
-    {% endcall %}
+    {% if build_state().checksums.get(touched_name()) != model_checksum() %}
+        {% call statement('state') %}
+            delete from build.model_state where model = '{{ touched_name() }}';
+            insert into build.model_state values ('{{ touched_name() }}', '{{ model_checksum() }}')
+        {% endcall %}
+        {% do build_state().checksums.update({touched_name(): model_checksum()}) %}
+    {% endif %}
     {% do persist_docs(target, model) %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
@@ -66,6 +71,11 @@
             on {{ using_columns(by, 'n.{0} = o.{0}', ' and ') }}
         where n.digest is distinct from o.digest
     {% endcall %}
+    {% if run_query("select count(*) from " ~ changed).rows[0][0] == 0 %}
+        {% do run_query("drop table " ~ fresh ~ "; drop table " ~ changed) %}
+        {% do return(none) %}
+    {% endif %}
+    {% do build_state().dirty.update({touched_name(): true}) %}
     {% call statement('record') %}
         insert into audit.dirty {{ changes_sql(fresh, standing, changed, by) }}
     {% endcall %}

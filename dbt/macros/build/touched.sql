@@ -20,23 +20,58 @@
     {% if should_full_refresh() or load_cached_relation(this) is none %}
         {% do return(true) %}
     {% endif %}
-    {% set known = run_query(
-        "select checksum from build.model_state where model = '" ~ this.schema ~ "." ~ this.identifier ~ "'"
-    ) %}
-    {% if known | length == 0 or known.columns[0].values()[0] != model_checksum() %}
+    {% set state = build_state() %}
+    {% if state.checksums.get(touched_name()) != model_checksum() %}
         {% do return(true) %}
     {% endif %}
-    {% set wholes = run_query(
-        "select count(*) from audit.dirty where is_open and is_whole and model in ("
-        ~ quoted_list(parents_of(model) | map(attribute='name')) ~ ")"
-    ) %}
-    {% do return(wholes.columns[0].values()[0] > 0) %}
+    {% for parent in parents_of(model) if parent.name in state.wholes %}
+        {% do return(true) %}
+    {% endfor %}
+    {% do return(false) %}
+{% endmacro %}
+
+
+{# Did nothing change that this model reads? Then there is nothing to compute. #}
+{% macro is_untouched() %}
+    {% set state = build_state() %}
+    {% if state.is_ranged %}
+        {% do return(false) %}
+    {% endif %}
+    {% for parent in parents_of(model) if parent.name in state.dirty %}
+        {% do return(false) %}
+    {% endfor %}
+    {% do return(true) %}
+{% endmacro %}
+
+
+{# What the models of one run know of each other: read once, kept up by the materialization. It
+   lives in `graph`, the one object that dbt hands to every node of a run. #}
+{% macro build_state() %}
+    {% if 'ticklake_build' not in graph %}
+        {% set info = run_query("select build_id, inputs, range_from from build.info").rows[0] %}
+        {% set state = {
+            'build_id': info[0], 'inputs': info[1], 'is_ranged': info[2] is not none,
+            'checksums': {}, 'wholes': {}, 'dirty': {}, 'scopes': {},
+        } %}
+        {% for row in run_query("select model, checksum from build.model_state").rows %}
+            {% do state.checksums.update({row[0]: row[1]}) %}
+        {% endfor %}
+        {% for row in run_query(
+            "select model, bool_or(is_whole) from audit.dirty where is_open group by model"
+        ).rows %}
+            {% do state.dirty.update({row[0]: true}) %}
+            {% if row[1] %}
+                {% do state.wholes.update({row[0]: true}) %}
+            {% endif %}
+        {% endfor %}
+        {% do graph.update({'ticklake_build': state}) %}
+    {% endif %}
+    {% do return(graph.ticklake_build) %}
 {% endmacro %}
 
 
 {% macro model_checksum() %}
-    {% set inputs = run_query("select inputs from build.info").columns[0].values()[0] %}
-    {% do return(local_md5(code_of(model) ~ inputs ~ invocation_args_dict.get('vars'))) %}
+    {% do return(local_md5(code_of(model) ~ build_state().inputs ~ invocation_args_dict.get('vars'))) %}
 {% endmacro %}
 
 
@@ -83,6 +118,9 @@
     {% if not execute or model.resource_type != 'model' or is_whole() %}
         {% do return(relation) %}
     {% endif %}
+    {% if is_untouched() %}
+        {% do return("(select * from " ~ relation ~ " where false)") %}
+    {% endif %}
     {% set by = by or config.require('by') %}
     {% set scope = create_scope() %}
     {% set matches = [] %}
@@ -114,7 +152,7 @@
     {% if not hour %}
         {% do return('true') %}
     {% endif %}
-    {% set found = run_query("select min(hour)::varchar, max(hour)::varchar from " ~ scope).rows[0] %}
+    {% set found = build_state().scopes[scope] %}
     {% if found[0] is none %}
         {% do return('false') %}
     {% endif %}
@@ -136,14 +174,11 @@
    Made once per run of a model, before its SQL is rendered. #}
 {% macro create_scope() %}
     {% set scope = scope_name() %}
-    {% set build_id = run_query("select build_id from build.info").columns[0].values()[0] %}
-    {% set made = run_query(
-        "select count(*) from duckdb_tables() where schema_name = 'scope' and table_name = '"
-        ~ scope.split('.')[1] ~ "' and comment = '" ~ build_id ~ "'"
-    ).columns[0].values()[0] %}
-    {% if made == 0 %}
+    {% set scopes = build_state().scopes %}
+    {% if scope not in scopes %}
         {% do run_query("create or replace table " ~ scope ~ " as " ~ scope_sql()) %}
-        {% do run_query("comment on table " ~ scope ~ " is '" ~ build_id ~ "'") %}
+        {% set bounds = run_query("select min(hour)::varchar, max(hour)::varchar from " ~ scope).rows[0] %}
+        {% do scopes.update({scope: [bounds[0], bounds[1]]}) %}
     {% endif %}
     {% do return(scope) %}
 {% endmacro %}

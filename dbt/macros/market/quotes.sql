@@ -2,3 +2,265 @@
 {% macro quote_lives() -%}
     (t.event_ts_ns - q.event_ts_ns) // 1000000000 < {{ var('quote_ttl_seconds') }}
 {%- endmacro %}
+
+
+{# Does a quote speak of a side? A two-sided one speaks of both, a one-sided one of its own; deeper
+   levels of a book leave the dealer's best quote as it is. #}
+{% macro touches(side) -%}
+    (coalesce(side, '{{ side }}') = '{{ side }}' and coalesce(level, 1) <= 1)
+{%- endmacro %}
+
+
+{# A side's price and size as the row gives them, whichever of the two forms it has. #}
+{% macro given_price(side) -%}
+    case when side is null then {{ side | lower }}_price else coalesce(price, {{ side | lower }}_price) end
+{%- endmacro %}
+
+{% macro given_size(side) -%}
+    case when side is null then {{ side | lower }}_size else coalesce(size, {{ side | lower }}_size) end
+{%- endmacro %}
+
+
+{# The price that a quote puts on a side; null where it withdraws it. A missing or zero price
+   does, and a missing or zero size where the feed states sizes (analytics.md 1, D06). #}
+{% macro live_price(side) -%}
+    case
+        when {{ touches(side) }} and coalesce(action, 'UPDATE') <> 'DELETE'
+            and {{ given_price(side) }} > 0 and (not has_size or {{ given_size(side) }} > 0)
+            then {{ given_price(side) }}
+    end
+{%- endmacro %}
+
+
+{# The size that goes with it; null where the feed states none. #}
+{% macro live_size(side) -%}
+    case when {{ live_price(side) }} is not null then nullif({{ given_size(side) }}, 0) end
+{%- endmacro %}
+
+
+{# The columns that name one dealer's quote of one kind within a part. In a consolidated feed the
+   venue is an attribute of the quote, elsewhere it belongs to who quotes. #}
+{% macro quoter(alias='') -%}
+    {%- set of = alias ~ '.' if alias else '' -%}
+    {{ of }}instrument_id, {{ of }}event_hour, {{ of }}source, {{ of }}quoted_at, {{ of }}dealer_id, {{ of }}quote_type
+{%- endmacro %}
+
+{% macro same_quoter(a, b) -%}
+    {{ a }}.instrument_id = {{ b }}.instrument_id and {{ a }}.event_hour = {{ b }}.event_hour
+    and {{ a }}.source = {{ b }}.source and {{ a }}.quoted_at = {{ b }}.quoted_at
+    and {{ a }}.dealer_id = {{ b }}.dealer_id and {{ a }}.quote_type = {{ b }}.quote_type
+{%- endmacro %}
+
+
+{# Quotes as messages that replace a side or both: price 0 withdraws. A quote lives until
+   `expires_ns`: its time to live, or the end of the session (20:00 New York for equities). #}
+{% macro quote_messages(quotes) %}
+    select
+        q.instrument_id,
+        q.event_hour,
+        q.calendar,
+        q.session_date,
+        q.source,
+        case when q.feed_kind = 'consolidated' then '' else coalesce(q.venue, '') end as quoted_at,
+        q.venue,
+        q.dealer_id,
+        q.quote_type,
+        q.feed_kind,
+        q.quote_key,
+        q.event_ts_ns as at_ns,
+        q.tie_order,
+        q.event_ts_ns as quote_ts_ns,
+        least(
+            q.event_ts_ns + q.quote_ttl_ns, coalesce(s.extended_close_ns, s.session_end_ns)
+        ) as expires_ns,
+        q.touches_bid,
+        q.touches_offer,
+        coalesce(q.live_bid_price, 0) as bid_price,
+        q.live_bid_size as bid_size,
+        coalesce(q.live_offer_price, 0) as offer_price,
+        q.live_offer_size as offer_size,
+        cast(null as bigint) as bid_since_ns,
+        cast(null as bigint) as offer_since_ns
+    from {{ quotes }} as q
+    inner join {{ ref('sessions') }} as s
+        on q.calendar = s.calendar and q.session_date = s.session_date
+    where q.touches_bid or q.touches_offer
+{% endmacro %}
+
+
+{# Messages by lane, of which each replaces its lane's whole state: lane 0 for a quoter whose
+   messages all speak of both sides, else lane 1 for the bid and 2 for the offer. Of several
+   messages of one lane and nanosecond only the last stands. CTEs, to follow `messages`. #}
+{% macro in_lanes() %}
+one_sided as (
+    select distinct {{ quoter() }}
+    from messages
+    where not (touches_bid and touches_offer)
+),
+
+laned as not materialized (
+    select *, 0 as lane
+    from messages as m
+    where not exists (select 1 from one_sided as o where {{ same_quoter('m', 'o') }})
+    union all
+    select * replace (cast(0 as decimal(18, 9)) as offer_price), 1
+    from messages as m
+    where touches_bid and exists (select 1 from one_sided as o where {{ same_quoter('m', 'o') }})
+    union all
+    select * replace (cast(0 as decimal(18, 9)) as bid_price), 2
+    from messages as m
+    where touches_offer and exists (select 1 from one_sided as o where {{ same_quoter('m', 'o') }})
+),
+
+crowded as (
+    select distinct instrument_id, at_ns
+    from messages
+    where tie_order = 2
+),
+
+superseded as (
+    select quote_key, lane
+    from (
+        select
+            l.quote_key,
+            l.lane,
+            row_number() over (
+                partition by l.lane, l.at_ns, {{ quoter('l') }} order by l.tie_order desc
+            ) as place
+        from laned as l
+        inner join crowded as c on l.instrument_id = c.instrument_id and l.at_ns = c.at_ns
+        where l.tie_order > 0
+    ) as ranked
+    where place > 1
+),
+
+latest as (
+    select l.*
+    from laned as l
+    where not exists (
+        select 1 from superseded as s where l.quote_key = s.quote_key and l.lane = s.lane
+    )
+),
+
+-- Where a message starts a new price, the moment; null where it goes on with the one before.
+changes as (
+    select
+        *,
+        lead(at_ns) over lane_in_order as next_ns,
+        lead(bid_price > 0 and not {{ own_crossed() }}) over lane_in_order as is_bid_next,
+        lead(offer_price > 0 and not {{ own_crossed() }}) over lane_in_order as is_offer_next,
+        {% for side in ['bid', 'offer'] %}
+            case
+                when {{ side }}_since_ns is not null then {{ side }}_since_ns
+                when lag({{ side }}_price) over lane_in_order = {{ side }}_price
+                    and lag(expires_ns) over lane_in_order >= at_ns then null
+                else at_ns
+            end as {{ side }}_start_ns {{- ',' if not loop.last }}
+        {% endfor %}
+    from latest
+    window lane_in_order as (partition by lane, {{ quoter() }} order by at_ns, tie_order)
+)
+{% endmacro %}
+
+
+{# A dealer's own crossed or locked quote; consolidated and exchange feeds may show such states. #}
+{% macro own_crossed() -%}
+    (feed_kind = 'dealer' and bid_price > 0 and offer_price > 0 and bid_price >= offer_price)
+{%- endmacro %}
+
+
+{# In a select list: a row for every full hour from `first` to `last`. #}
+{% macro each_hour(first, last) -%}
+    unnest(generate_series({{ first }}, {{ last }}, interval 1 hour))
+{%- endmacro %}
+
+
+{# Is there a dealer among the quotes of this build who quotes one side at a time? Only then can
+   one side's quote make the other side's invalid. #}
+{% macro has_one_sided_dealers() %}
+    {% if not execute or model.resource_type != 'model' or flags.WHICH not in ['build', 'run'] %}
+        {% do return(true) %}
+    {% endif %}
+    {% set found = run_query(
+        "select count(*) from " ~ ref('quotes') ~ " where feed_kind = 'dealer' and side is not null"
+    ) %}
+    {% do return(found.columns[0].values()[0] > 0) %}
+{% endmacro %}
+
+
+{# Lives with those of one-sided dealers split where their own bid and offer cross or uncross: the
+   tail of a query, after CTE `lives`. #}
+{% macro validated_lives() %}
+select * exclude (lane) from lives where lane = 0 or feed_kind <> 'dealer'
+union all by name
+select * from (
+    with own as (
+        select * exclude (lane) from lives where lane <> 0 and feed_kind = 'dealer'
+    ),
+
+    moments as (
+        select {{ quoter() }}, from_ns as at_ns from own
+        union
+        select {{ quoter() }}, to_ns from own
+    ),
+
+    starts as (
+        select
+            {{ quoter('m') }},
+            m.at_ns,
+            max(b.from_ns) over so_far as bid_from_ns,
+            max(o.from_ns) over so_far as offer_from_ns
+        from moments as m
+        left join own as b on {{ same_quoter('m', 'b') }} and m.at_ns = b.from_ns and b.side = 'BID'
+        left join own as o on {{ same_quoter('m', 'o') }} and m.at_ns = o.from_ns and o.side = 'OFFER'
+        window so_far as (partition by {{ quoter('m') }} order by m.at_ns rows unbounded preceding)
+    ),
+
+    states as (
+        select
+            {{ quoter('m') }},
+            m.at_ns,
+            b.from_ns as bid_from_ns,
+            o.from_ns as offer_from_ns,
+            coalesce(b.price < o.price, true) as is_valid
+        from starts as m
+        left join own as b
+            on {{ same_quoter('m', 'b') }} and m.bid_from_ns = b.from_ns and b.side = 'BID'
+            and m.at_ns < b.to_ns
+        left join own as o
+            on {{ same_quoter('m', 'o') }} and m.offer_from_ns = o.from_ns and o.side = 'OFFER'
+            and m.at_ns < o.to_ns
+    ),
+
+    cuts as (
+        select
+            l.* exclude (is_valid, from_ns),
+            l.from_ns as life_ns,
+            s.at_ns as from_ns,
+            s.is_valid,
+            lag(s.is_valid) over (
+                partition by {{ quoter('l') }}, l.side, l.from_ns order by s.at_ns
+            ) as was_valid
+        from own as l
+        inner join states as s
+            on {{ same_quoter('l', 's') }}
+            and l.from_ns = case when l.side = 'BID' then s.bid_from_ns else s.offer_from_ns end
+    ),
+
+    split as (
+        select
+            * replace (least(to_ns, lead(from_ns) over (
+                partition by {{ quoter() }}, side, life_ns order by from_ns
+            )) as to_ns)
+        from (select * from cuts where is_valid is distinct from was_valid) as kept
+    )
+
+    select
+        * exclude (was_valid, life_ns) replace (
+            coalesce(to_ns = lead(from_ns) over in_order and lead(is_valid) over in_order, false)
+                as is_followed
+        )
+    from split
+    window in_order as (partition by {{ quoter() }}, side order by from_ns)
+) as validated
+{% endmacro %}

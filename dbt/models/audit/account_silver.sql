@@ -19,7 +19,7 @@ with bronze as (
     group by all
     union all
     select
-        'quotes', unit, event_hour, count(*),
+        dataset, unit, event_hour, count(*),
         sum(coalesce(bid_size, 0) + coalesce(offer_size, 0) + coalesce(size, 0)), 0, 0
     from {{ touched(ref('stg_quotes'), dates='event_date') }}
     group by all
@@ -35,7 +35,7 @@ silver as (
     from {{ touched(ref('trades_history')) }}
     union all
     select
-        'quotes', unit, event_hour, is_duplicate, false,
+        dataset, unit, event_hour, is_duplicate, false,
         coalesce(bid_size, 0) + coalesce(offer_size, 0) + coalesce(size, 0)
     from {{ touched(ref('quotes_history')) }}
     union all

@@ -1,6 +1,10 @@
 {{ config(
     by=['instrument_id', 'event_hour'],
-    reach={'bronze.quotes': 'session', 'silver.security_versions': 'validity'},
+    reach={
+        'bronze.quotes': 'session',
+        'bronze.market_data': 'session',
+        'silver.security_versions': 'validity',
+    },
 ) }}
 
 with landed as not materialized (
@@ -17,6 +21,7 @@ contents as not materialized (
         'source', 'venue', 'dealer_id', 'instrument_id', 'event_ts_ns', canonical('bid_price'),
         canonical('offer_price'), canonical('bid_size'), canonical('offer_size'), 'side',
         'action', canonical('price'), canonical('size'), 'level', 'quote_type',
+        canonical('last_price'), canonical('volume'),
     ]) }}
 ),
 

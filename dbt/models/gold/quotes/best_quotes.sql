@@ -1,0 +1,11 @@
+{{ config(
+    by=['instrument_id', 'event_hour'],
+    reach={'silver.quote_intervals': 'hour_and_next'},
+) }}
+
+-- Best bid and offer across all dealers of an instrument (analytics.md 9), firm quotes only.
+{{ best_quotes(
+    own=touched(ref('quote_intervals')),
+    before=touched(ref('quote_intervals'), hours_back=1),
+    places=places_of(touched(ref('quote_intervals'), hours_back=1)),
+) }}
