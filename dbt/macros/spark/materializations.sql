@@ -35,6 +35,14 @@
     {% set spelled = namespace(sql=sql) %}
     {% for duckdb, spark in [
         ('\\bas (not )?materialized \\(', 'as ('),
+        ('\\(([^()]*) ignore nulls\\)', '(\\1) ignore nulls'),
+        ('\\bmake_timestamptz\\(', 'timestamp_micros('),
+        ('\\bepoch_us\\(', 'unix_micros('),
+        ('\\bstarts_with\\(', 'startswith('),
+        ('\\bunnest\\(generate_series\\(', 'explode(sequence('),
+        ('\\bubigint\\b', 'decimal(20, 0)'),
+        (' // ', ' div '),
+        (',(\\s+from\\s)', '\\1'),
         ('\\* exclude \\(', '* except ('),
         ('\\bvarchar\\b', 'string'),
         ('\\btimestamptz\\b', 'timestamp'),
@@ -42,6 +50,12 @@
         {% set spelled.sql = modules.re.sub(duckdb, spark, spelled.sql) %}
     {% endfor %}
     {% do return(spelled.sql) %}
+{% endmacro %}
+
+
+{# Functions that DuckDB has and Spark calls otherwise. #}
+{% macro create_functions_on_spark() %}
+    {% do run_query('create or replace temporary function sha256(x string) returns string return sha2(x, 256)') %}
 {% endmacro %}
 
 
@@ -70,4 +84,23 @@
         create table {{ this.render() }} ({{ columns | join(', ') }}) using parquet
     {% endcall %}
     {% do return('') %}
+{% endmacro %}
+
+
+{# Its rows, as literals: a seed is small. #}
+{% macro spark__load_csv_rows(model, agate_table) %}
+    {% set types = model['config'].get('column_types', {}) %}
+    {% set rows = [] %}
+    {% for row in agate_table.rows %}
+        {% set values = [] %}
+        {% for name in agate_table.column_names %}
+            {% set kind = spelled_for_spark(types.get(name, adapter.convert_type(agate_table, loop.index0))) %}
+            {% set value = 'null' if row[name] is none else "'" ~ (row[name] | string | replace("'", "\\'")) ~ "'" %}
+            {% do values.append('cast(' ~ value ~ ' as ' ~ kind ~ ')') %}
+        {% endfor %}
+        {% do rows.append('(' ~ values | join(', ') ~ ')') %}
+    {% endfor %}
+    {% set sql = 'insert into ' ~ this.render() ~ ' values ' ~ rows | join(', ') %}
+    {% do adapter.add_query(sql) %}
+    {% do return(sql) %}
 {% endmacro %}
