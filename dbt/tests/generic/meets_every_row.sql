@@ -1,7 +1,8 @@
 {# Every recipe meets each row of `other` (of which `other_where` holds) once: rows per recipe, instrument and hour are as many as
-   there. `except_recipe` names one that meets more. #}
+   there. `other` is a name (schema.table) and no `ref`: a test with two parents would stay when its
+   model is switched off. `except_recipe` names one that meets more. #}
 {% test meets_every_row(model, other, other_where='true', except_recipe='') %}
-    {% set touched = in_touched_parts([dirty_name(model), dirty_name(other)], 'event_hour') %}
+    {% set touched = in_touched_parts([dirty_name(model), other], 'event_hour') %}
     with met as (
         select recipe, instrument_id, event_hour, count(*) as n
         from {{ model }}
