@@ -101,7 +101,7 @@ def outliers(prints: Sequence[Print], previous_close: Fraction | None) -> dict[i
             head[-1].at_ns - head[0].at_ns <= 60 * SECOND
             and max(p.price for p in head) * 100 <= min(p.price for p in head) * 105
         )
-        found.update({at: not agrees for at in range(place, end)})
+        found.update(dict.fromkeys(range(place, end), not agrees))
         place = max(end, place + 1)
     return found
 
