@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint lint-sql up down broker kafka build generated pictures
+.PHONY: help setup demo test test-all lint lint-sql up down broker kafka build docs generated pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ kafka: setup ## start Apache Kafka instead: Java 17, messages on disk
 
 build: setup ## build what changed and publish it
 	@$(BIN)/ticklake build
+
+docs: setup ## every table and column as one page: dbt/target/static_index.html
+	@cd dbt && ../$(BIN)/dbt --quiet docs generate --static && echo "open dbt/target/static_index.html"
 
 generated: setup ## make anew what is derived from the contracts
 	$(BIN)/python -m contracts.derive.dbt_sources

@@ -13,6 +13,7 @@ from ticklake.commands import (
     build,
     demo,
     discovery,
+    export,
     generate,
     impact,
     ingest,
@@ -47,6 +48,7 @@ for group in (
     maintain,
     services,
     demo,
+    export,
 ):
     group.register(app)
 

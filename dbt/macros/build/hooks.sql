@@ -1,6 +1,9 @@
 {# on-run-start: find out which parts of bronze are news. #}
 {% macro begin_build() %}
-    {% if execute and flags.WHICH in ['build', 'run'] %}
+    {% if execute and target.type == 'spark' and flags.WHICH in ['build', 'run'] %}
+        {% do create_functions_on_spark() %}
+        {% do create_bronze_on_spark() %}
+    {% elif execute and flags.WHICH in ['build', 'run'] %}
         {% do adapter.store_relation('lake_plugin', this, [], '', '', {'step': 'begin'}) %}
         {% do graph.pop('ticklake_build', none) %}
         {% do build_state() %}
@@ -10,7 +13,7 @@
 
 {# on-run-end: publish what was rebuilt and tested, and advance the pin if all of it was. #}
 {% macro end_build(results) %}
-    {% if execute and flags.WHICH in ['build', 'run'] %}
+    {% if execute and target.type == 'duckdb' and flags.WHICH in ['build', 'run'] %}
         {% set request = {'step': 'end', 'command': flags.WHICH, 'results': [], 'models': [], 'tests': []} %}
         {% set sql = {} %}
         {% for result in results %}

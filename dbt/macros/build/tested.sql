@@ -7,16 +7,3 @@
     )
 {%- endmacro %}
 
-
-{# The rows of `model` whose key was touched and has several rows, with where the next one starts. #}
-{% macro followed_versions(model, key, valid_from, valid_to) %}
-    select *, lead({{ valid_from }}) over (partition by {{ key }} order by {{ valid_from }}, {{ valid_to }}) as following
-    from {{ model }}
-    where {{ key }} in (
-        select {{ key }}
-        from {{ model }}
-        where {{ key_was_touched(model.schema ~ '.' ~ model.identifier, key) }}
-        group by {{ key }}
-        having count(*) > 1
-    )
-{% endmacro %}

@@ -14,7 +14,8 @@
 {# Is this model rebuilt whole? It is, if it does not exist, if its SQL, that of a view it reads or
    a macro changed, on --full-refresh, and if a parent was rebuilt whole since the pin. #}
 {% macro is_whole() %}
-    {% if not execute or model.resource_type != 'model' or flags.WHICH not in ['build', 'run'] %}
+    {% if not execute or model.resource_type != 'model' or flags.WHICH not in ['build', 'run']
+        or target.type != 'duckdb' %}
         {% do return(true) %}
     {% endif %}
     {% if should_full_refresh() or load_cached_relation(this) is none %}

@@ -7,7 +7,7 @@
 {% macro candles_from_trades(trades, seconds=1) %}
     select
         instrument_id,
-        venue,
+        scope as venue,
         {{ window_start('event_ts_ns', seconds) }} as window_start,
         event_hour,
         session_date,
@@ -30,11 +30,11 @@
         min(event_ts_ns) as first_ts_ns,
         max(event_ts_ns) as last_ts_ns
     from (
-        select * replace ('ALL' as venue), (event_ts_ns % 1000000000) * 1048576 + tie_order as tie
-        from {{ trades }}
+        select t.*, 'ALL' as scope, (event_ts_ns % 1000000000) * 1048576 + tie_order as tie
+        from {{ trades }} as t
         union all
-        select *, (event_ts_ns % 1000000000) * 1048576 + tie_order as tie
-        from {{ trades }}
+        select t.*, venue, (event_ts_ns % 1000000000) * 1048576 + tie_order
+        from {{ trades }} as t
         where venue is not null
     )
     group by all

@@ -1,5 +1,5 @@
 {# A decimal as text without exponent and trailing zeros: 1.10 and 1.1 are the same. #}
-{% macro canonical(column) -%}
+{% macro duckdb__canonical(column) -%}
     case when contains({{ column }}::varchar, '.')
         then rtrim(rtrim({{ column }}::varchar, '0'), '.') else {{ column }}::varchar end
 {%- endmacro %}

@@ -28,7 +28,7 @@
 
 
 {# Hexadecimal text as an integer; null if it is none. #}
-{% macro hex_of(text) -%}
+{% macro duckdb__hex_of(text) -%}
     try_cast('0x' || {{ text }} as ubigint)
 {%- endmacro %}
 

@@ -7,7 +7,7 @@
 
 {# Columns over window `prior`: how many prints went before, and what the reference is made of:
    the two middle ones, or sum and count. #}
-{% macro prior_prices() %}
+{% macro duckdb__prior_prices() %}
     {%- if var('outlier_method') == 'rolling_mean50' %}
         cast(coalesce(sum(price) over prior, 0) as decimal(38, 9)) as prior_low,
         cast(coalesce(sum(price) over prior, 0) as decimal(38, 9)) as prior_high,

@@ -18,19 +18,19 @@
 
 
 {# A moment's wall clock in a zone (SQL text), as a timestamp without zone. #}
-{% macro local_time(moment, zone) -%}
+{% macro duckdb__local_time(moment, zone) -%}
     timezone({{ zone }}, {{ moment }})
 {%- endmacro %}
 
 
 {# The moment of a wall clock in a zone. #}
-{% macro utc_of(local, zone) -%}
+{% macro duckdb__utc_of(local, zone) -%}
     timezone({{ zone }}, {{ local }})
 {%- endmacro %}
 
 
 {# Monday is 1, Sunday 7. #}
-{% macro iso_weekday(date) -%}
+{% macro duckdb__iso_weekday(date) -%}
     isodow({{ date }})
 {%- endmacro %}
 
@@ -52,7 +52,7 @@
 
 
 {# `count` minutes as an interval. #}
-{% macro minutes(count) -%}
+{% macro duckdb__minutes(count) -%}
     to_minutes({{ count }})
 {%- endmacro %}
 

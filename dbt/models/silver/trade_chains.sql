@@ -10,11 +10,11 @@ with recursive messages as (
     select * from {{ touched(ref('trade_messages'), by=['instrument_id']) }}
 ),
 
--- From each message back along the ids it refers to; `union` ends a circle of references.
+-- From each message back along the ids it refers to; a circle of references ends with its depth.
 walked as (
     select trade_key, instrument_id, source, venue, linked_id as root_id, 1 as depth
     from messages
-    union
+    union all
     select w.trade_key, w.instrument_id, w.source, w.venue, m.linked_id, w.depth + 1
     from walked as w
     inner join messages as m
@@ -84,16 +84,19 @@ ranked as (
         first_value(trade_key) over chain as winner_key,
         first_value(status) over chain as winner_status,
         count(*) over whole_chain - 1 as events,
-        last_value(trade_key) over (chain rows between unbounded preceding and unbounded following)
-            as root_key,
-        last_value(event_ts_ns) over (chain rows between unbounded preceding and unbounded following)
-            as root_ts_ns
+        last_value(trade_key) over chain_to_end as root_key,
+        last_value(event_ts_ns) over chain_to_end as root_ts_ns
     from members
     window
         whole_chain as (partition by instrument_id, source, venue, root_id, chain_date),
         chain as (
             partition by instrument_id, source, venue, root_id, chain_date
             order by version desc, recv_ts_ns nulls last, unit, position
+        ),
+        chain_to_end as (
+            partition by instrument_id, source, venue, root_id, chain_date
+            order by version desc, recv_ts_ns nulls last, unit, position
+            rows between unbounded preceding and unbounded following
         )
 )
 
