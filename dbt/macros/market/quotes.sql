@@ -52,8 +52,14 @@
 {%- endmacro %}
 
 
+{# A price, 0 where there is none. #}
+{% macro or_zero(price) -%}
+    cast(coalesce({{ price }}, 0) as decimal(18, 9))
+{%- endmacro %}
+
+
 {# Quotes as messages that replace a side or both: price 0 withdraws. A quote lives until
-   `expires_ns`: its time to live, or the end of the session (20:00 New York for equities). #}
+   `expires_ns`: its time to live, or the end of the session (20:00 New York for equities). Yields are no prices and have no place in a best price. #}
 {% macro quote_messages(quotes) %}
     select
         q.instrument_id,
@@ -75,16 +81,16 @@
         ) as expires_ns,
         q.touches_bid,
         q.touches_offer,
-        coalesce(q.live_bid_price, 0) as bid_price,
+        {{ or_zero('q.live_bid_price') }} as bid_price,
         q.live_bid_size as bid_size,
-        coalesce(q.live_offer_price, 0) as offer_price,
+        {{ or_zero('q.live_offer_price') }} as offer_price,
         q.live_offer_size as offer_size,
         cast(null as bigint) as bid_since_ns,
         cast(null as bigint) as offer_since_ns
     from {{ quotes }} as q
     inner join {{ ref('sessions') }} as s
         on q.calendar = s.calendar and q.session_date = s.session_date
-    where q.touches_bid or q.touches_offer
+    where (q.touches_bid or q.touches_offer) and q.quoted_in = 'price'
 {% endmacro %}
 
 
