@@ -98,6 +98,7 @@
    messages all speak of both sides, else lane 1 for the bid and 2 for the offer. Of several
    messages of one lane and nanosecond only the last stands. CTEs, to follow `messages`. #}
 {% macro in_lanes() %}
+{% if has_one_sided() %}
 one_sided as (
     select distinct {{ quoter() }}
     from messages
@@ -117,6 +118,11 @@ laned as not materialized (
     from messages as m
     where touches_offer and exists (select 1 from one_sided as o where {{ same_quoter('m', 'o') }})
 ),
+{% else %}
+laned as not materialized (
+    select *, 0 as lane from messages
+),
+{% endif %}
 
 crowded as (
     select distinct instrument_id, at_ns
@@ -181,16 +187,20 @@ changes as (
 {%- endmacro %}
 
 
-{# Is there a dealer among the quotes of this build who quotes one side at a time? Only then can
-   one side's quote make the other side's invalid. #}
-{% macro has_one_sided_dealers() %}
+{# Does anybody quote one side at a time, and does a dealer? Only then are lanes needed, and can one
+   side's quote make the other side's invalid. The answer saves time and changes no row. #}
+{% macro has_one_sided(condition='true') %}
     {% if not execute or model.resource_type != 'model' or flags.WHICH not in ['build', 'run'] %}
         {% do return(true) %}
     {% endif %}
     {% set found = run_query(
-        "select count(*) from " ~ ref('quotes') ~ " where feed_kind = 'dealer' and side is not null"
+        "select count(*) from " ~ ref('quotes') ~ " where side is not null and " ~ condition
     ) %}
     {% do return(found.columns[0].values()[0] > 0) %}
+{% endmacro %}
+
+{% macro has_one_sided_dealers() %}
+    {% do return(has_one_sided("feed_kind = 'dealer'")) %}
 {% endmacro %}
 
 
