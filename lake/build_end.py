@@ -1,8 +1,9 @@
 """The end of a dbt run: may its tables be published, and may the pin advance?"""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import structlog
@@ -31,6 +32,7 @@ class Outcome:
     advanced: bool
     reason: str
     open_accounts: Sequence[Mapping[str, Any]] = ()
+    cpu_seconds: float = 0.0  # of publishing
 
 
 def end(session: Session, conn: DuckDBPyConnection, request: Mapping[str, Any]) -> Outcome:
@@ -39,7 +41,9 @@ def end(session: Session, conn: DuckDBPyConnection, request: Mapping[str, Any]) 
     `request` comes from dbt: command, results [{id, status}], selected ids, and the graph's
     models {id, schema, name, kind, ...} and tests {id, severity, parents}.
     """
+    started = time.process_time()
     outcome = _outcome(session, conn, request)
+    outcome = replace(outcome, cpu_seconds=round(time.process_time() - started, 3))
     path = session.layout.local / "run" / "builds" / f"{session.build_id}.json"
     put_if_absent(path, json.dumps(asdict(outcome)).encode())
     log.info("build", **asdict(outcome))

@@ -19,6 +19,7 @@ from lake.bronze import BronzeWriter, Commit, Span
 from lake.layout import Layout, layout
 from lake.records import Record, current
 from lake.settings import PROJECT, Settings, load_settings
+from tests.empty_lake import begin_as_empty
 
 Dbt = Callable[..., Any]
 
@@ -26,9 +27,10 @@ Dbt = Callable[..., Any]
 class Desk:
     """What a person does with a lake: land records, run dbt, look at tables."""
 
-    def __init__(self, root: Path, target: Path) -> None:
+    def __init__(self, root: Path, target: Path, *, begins_as_empty: bool = True) -> None:
         self.root = root
         self.target = target
+        self.begins_as_empty = begins_as_empty
         self.settings: Settings = load_settings({"LAKE_URI": str(root)})
 
     @property
@@ -84,6 +86,8 @@ class Desk:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
+        if self.begins_as_empty and "LAKE_LOCAL" not in environment and arguments[0] == "build":
+            begin_as_empty(self.root, self.target)
         saved, here = dict(os.environ), Path.cwd()
         os.environ |= {"LAKE_URI": str(self.root), "DBT_SEND_ANONYMOUS_USAGE_STATS": "0"}
         os.environ |= environment

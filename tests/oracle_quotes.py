@@ -1,6 +1,7 @@
-"""Best bid and offer by looking at every moment anew: slow, plain, and without the code under test.
+"""Best bid and offer by looking at every moment anew: slow, plain, independent of the models.
 
-It restates sections 1 (D06), 9 and 0.2 of the definitions (analytics.md). Times are ns since epoch UTC.
+It restates sections 1 (D06), 9 and 0.2 of the definitions (analytics.md). Times are ns since
+epoch UTC.
 """
 
 from collections.abc import Iterable, Sequence
@@ -103,7 +104,7 @@ def side_of_best(live: dict[Any, Any], side: str) -> tuple[Any, ...]:
 
 
 def best_quotes(messages: Sequence[Said], calendar: str) -> list[tuple[Any, ...]]:
-    """(from, to, is new, bid side, offer side) of each state of an instrument, cut at full hours."""
+    """(from, to, is new, bid side, offer side) of each state of an instrument, cut at hours."""
     standing = Standing(messages, calendar)
     rows: list[list[Any]] = []
     before: tuple[Any, ...] | None = None

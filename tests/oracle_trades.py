@@ -45,7 +45,9 @@ def states(messages: Iterable[Message]) -> dict[int, str]:
             chains[message.trade_id, message.session].append((message.version or 1, message))
             continue
         root, depth = _root(message, events)
-        sessions = [m.session for m in originals if m.trade_id == root and m.session <= message.session]
+        sessions = [
+            m.session for m in originals if m.trade_id == root and m.session <= message.session
+        ]
         if sessions:
             version = message.version if message.version is not None else depth + 1
             chains[root, max(sessions)].append((version, message))
@@ -99,7 +101,7 @@ def outliers(prints: Sequence[Print], previous_close: Fraction | None) -> dict[i
             head[-1].at_ns - head[0].at_ns <= 60 * SECOND
             and max(p.price for p in head) * 100 <= min(p.price for p in head) * 105
         )
-        found.update({at: not agrees for at in range(place, end)})
+        found.update(dict.fromkeys(range(place, end), not agrees))
         place = max(end, place + 1)
     return found
 

@@ -13,6 +13,7 @@ from ticklake.commands import (
     build,
     demo,
     generate,
+    impact,
     ingest,
     listen,
     look,
@@ -38,6 +39,7 @@ for group in (
     reddit,
     build,
     look,
+    impact,
     prove,
     quarantine,
     maintain,
@@ -48,7 +50,7 @@ for group in (
 
 
 # Errors that the rooms raise on purpose carry their own remedy; others are ours to debug.
-ROOMS = {"contracts", "lake", "ingestion", "checks", "ticklake"}
+ROOMS = {"contracts", "lake", "ingestion", "checks", "ml", "ticklake"}
 
 
 def main() -> None:

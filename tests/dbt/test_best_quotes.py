@@ -60,11 +60,13 @@ def quotes(seed: int, count: int, first: int) -> tuple[Landed, ...]:
             side = rng.choice(["BID", "OFFER"])
             record |= {
                 "side": side, "action": rng.choice(["UPDATE", "UPDATE", "UPDATE", "DELETE"]),
-                "price": f"{(bid if side == 'BID' else offer) / 100}", "size": rng.choice([0, 1, 2]),
+                "price": f"{(bid if side == 'BID' else offer) / 100}",
+                "size": rng.choice([0, 1, 2]),
             }  # fmt: skip
         else:
             record |= {
-                "bidPrice": f"{bid / 100}", "offerPrice": rng.choice([f"{offer / 100}"] * 9 + [None]),
+                "bidPrice": f"{bid / 100}",
+                "offerPrice": rng.choice([f"{offer / 100}"] * 9 + [None]),
                 "bidSize": size["bid"], "offerSize": size["offer"],
             }  # fmt: skip
         rows.append((source, "quotes", record, number))

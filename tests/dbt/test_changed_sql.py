@@ -58,5 +58,5 @@ def test_a_changed_view_rebuilds_whole_what_reads_it_and_nothing_else(
     named = "select distinct dataset from silver.trades_history"
     assert traded.query(named) == [("deals",)]
     rebuilt = rebuilt_whole(traded)
-    assert {"silver.trades_history", "gold.candles_1s", "audit.account_gold"} <= rebuilt
+    assert {"silver.trades_history", "gold.candle_windows_1s", "audit.account_gold"} <= rebuilt
     assert not {"silver.quotes_history", "gold.enriched_quotes"} & rebuilt

@@ -33,7 +33,7 @@ def desk(shared_desk: Desk) -> Desk:
     other_days = [
         trade(1, "2025-10-03T12:00:00Z", 101, 5, instrument="COPY"),
         trade(1, "12:00:00", 102, 5, instrument="COPY", venue="NYSE"),
-        trade(1, "12:00:00", 103, 5, instrument="COPY", side="S", status="CORRECT", version=2),
+        trade(1, "12:00:00", 103, 5, instrument="COPY", side="S", version=2, venue="ARCA"),
     ]
     # Landed first, received last: the first to be received is the event.
     desk.land("trades", [changed], unit="kafka:copies/1", recv_ns=4_000_000_000_000_000_009)

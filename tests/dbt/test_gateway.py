@@ -77,7 +77,7 @@ def test_a_candle_holds_the_trades_of_both_records_once(desk: Desk) -> None:
     ]
     days = desk.query(
         "select instrument_id, open, close, volume, trade_count from gold.candles_1d "
-        "where venue = 'ALL' order by 1"
+        "where venue = 'ALL' and session_scope = 'all' order by 1"
     )
     assert days == [
         ("CRUDE", Decimal("73.25"), Decimal("83.25"), 14 + 54, 2),

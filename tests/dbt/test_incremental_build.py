@@ -8,7 +8,12 @@ from typing import Any
 from tests.desk import Desk, trade
 
 DAY = datetime(2025, 10, 2, tzinfo=UTC)
-EVENT_TABLES = ("gold.candles_1s", "gold.candles_10s", "gold.candles_1m", "gold.candles_1h")
+EVENT_TABLES = (
+    "gold.candle_windows_1s",
+    "gold.candle_windows_10s",
+    "gold.candle_windows_1m",
+    "gold.candles_1h",
+)
 
 
 def market(seed: int, count: int, first: int = 0) -> list[dict[str, Any]]:
@@ -133,7 +138,7 @@ def test_a_select_build_in_between_loses_nothing(desk: Desk) -> None:
     desk.land("trades", [trade(9001, "14:10:00.5", 101, 7, instrument="BOND_0")])
     desk.build("--select", "trades_history")
     desk.land("trades", [trade(9002, "15:10:00.5", 101, 7, instrument="BOND_2")])
-    desk.build("--select", "candles_1s")
+    desk.build("--select", "candle_windows_1s")
     desk.build()
     incremental = desk.fingerprints()
     assert desk.query("select count(*) from gold.enriched_trades where trade_id like 'T900%'") == [
@@ -235,7 +240,7 @@ def test_a_row_changed_behind_the_builds_back_is_put_right_by_a_ranged_build(des
     import duckdb
 
     with duckdb.connect(str(desk.layout.warehouse)) as conn:
-        conn.execute("delete from gold.candles_1s where instrument_id = 'BOND_2'")
+        conn.execute("delete from gold.candle_windows_1s where instrument_id = 'BOND_2'")
     desk.build(TICKLAKE_BUILD_FROM="2025-10-02", TICKLAKE_BUILD_TO="2025-10-03")
     assert desk.fingerprints() == shown
 

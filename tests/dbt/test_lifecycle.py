@@ -37,7 +37,9 @@ def log(seed: int) -> tuple[list[dict[str, Any]], list[Message]]:
     for landed, (name, day, status, ref, version) in enumerate(facts):
         at = datetime(day.year, day.month, day.day, 14) + timedelta(seconds=rng.randrange(6 * 3600))
         more = {"status": status, "refTradeId": ref, "version": version}
-        records.append({**trade(0, f"{at.isoformat()}Z", price=100 + landed % 3), "tradeId": name, **more})
+        records.append(
+            {**trade(0, f"{at.isoformat()}Z", price=100 + landed % 3), "tradeId": name, **more}
+        )
         messages.append(Message(landed, name, day, status, ref, version))
     return records, messages
 

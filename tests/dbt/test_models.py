@@ -134,7 +134,7 @@ def test_golden_candle_g1_is_exact_at_every_width(desk: Desk) -> None:
     for width, start in starts.items():
         assert desk.query(
             "select epoch(window_start)::bigint, open, high, low, close, volume, trade_count, "
-            f"vwap, vwap_notional from gold.candles_{width} where instrument_id = 'G1'"
+            f"vwap, vwap_notional from gold.candles_{width} where session_scope = 'all' and instrument_id = 'G1'"
         ) == [(start, *expected)], width
 
 
@@ -149,12 +149,12 @@ def test_ties_of_one_nanosecond_are_ordered_by_venue_then_sequence_then_numeric_
         assert order == [(k,) for k in range(1, last + 1)]
         candle = desk.query(
             "select open, close from gold.candles_1s "
-            f"where instrument_id = '{instrument}' and venue = 'ALL'"
+            f"where instrument_id = '{instrument}' and venue = 'ALL' and session_scope = 'all'"
         )
         assert candle == [(1, last)]
     by_venue = desk.query(
         "select venue, open::int, close::int from gold.candles_1s "
-        "where instrument_id = 'TIE_VENUE' order by venue"
+        "where instrument_id = 'TIE_VENUE' and session_scope = 'all' order by venue"
     )
     assert by_venue == [("A", 1, 2), ("ALL", 1, 5), ("B", 3, 4)]
 
@@ -162,7 +162,7 @@ def test_ties_of_one_nanosecond_are_ordered_by_venue_then_sequence_then_numeric_
 def test_a_day_lasts_from_midnight_to_midnight_in_new_york_when_clocks_change(desk: Desk) -> None:
     days = desk.query(
         "select epoch(window_start)::bigint, session_date::varchar, open::int, close::int "
-        "from gold.candles_1d where instrument_id = 'DST' order by 1"
+        "from gold.candles_1d where session_scope = 'all' and instrument_id = 'DST' order by 1"
     )
     hour, midnight = 3600, 1_762_056_000  # 2025-11-02T04:00:00Z
     assert days == [

@@ -38,7 +38,9 @@ def judged(shared_desk: Desk) -> tuple[Desk, list[list[tuple[datetime, Fraction]
     """Two sessions; half of the first lands after both were built."""
     days = [day(seed=3, number=0, level=100), day(seed=4, number=1, level=103)]
     records: list[dict[str, Any]] = [
-        trade(n * 1000 + place, f"{at.isoformat()}Z", price=f"{float(price):.4f}", instrument="AAPL")
+        trade(
+            n * 1000 + place, f"{at.isoformat()}Z", price=f"{float(price):.4f}", instrument="AAPL"
+        )
         for n, prints in enumerate(days)
         for place, (at, price) in enumerate(prints)
     ]
@@ -77,9 +79,13 @@ def test_outliers_are_kept_out_of_candles_and_listed(
 ) -> None:
     desk, days = judged
     out = sum(sum(flags.values()) for flags in expected(days))
-    counted = "select sum(trade_count) from gold.candles_1d where venue = 'ALL' and session_scope = 'all'"
+    counted = (
+        "select sum(trade_count) from gold.candles_1d where venue = 'ALL' and session_scope = 'all'"
+    )
     assert desk.query(counted) == [(600 - out,)]
-    assert desk.query("select count(*) from gold.excluded_trades where reason = 'OUTLIER'") == [(out,)]
+    assert desk.query("select count(*) from gold.excluded_trades where reason = 'OUTLIER'") == [
+        (out,)
+    ]
 
 
 def test_late_prints_judge_anew_what_a_full_refresh_would(

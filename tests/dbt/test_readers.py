@@ -21,11 +21,11 @@ ONE_TRUTH = """
 select
     (select number from audit.publication) as publication,
     (select count(*) from silver.trades) as silver_rows,
-    (select sum(trade_count) from gold.candles_1s where venue = 'ALL') as candle_rows,
-    (select sum(trade_count) from gold.candles_1d where venue = 'ALL') as day_rows,
+    (select sum(trade_count) from gold.candles_1s where session_scope = 'all' and venue = 'ALL') as candle_rows,
+    (select sum(trade_count) from gold.candles_1d where session_scope = 'all' and venue = 'ALL') as day_rows,
     (select count(*) from gold.enriched_trades) as enriched_rows,
     (select sum(notional) from silver.trades) as silver_notional,
-    (select sum(notional) from gold.candles_1h where venue = 'ALL') as candle_notional
+    (select sum(notional) from gold.candles_1h where session_scope = 'all' and venue = 'ALL') as candle_notional
 """
 
 
@@ -73,7 +73,7 @@ def dbt_build(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:
 def tamper(desk: Desk) -> None:
     """Falsify a candle in the warehouse, behind the build's back."""
     with duckdb.connect(str(desk.layout.warehouse)) as conn:
-        conn.execute("update gold.candles_1s set volume = volume + 1 where venue = 'ALL'")
+        conn.execute("update gold.candle_windows_1s set volume = volume + 1 where venue = 'ALL'")
 
 
 def test_three_readers_through_four_builds_see_whole_publications_only(desk: Desk) -> None:
@@ -123,7 +123,9 @@ def test_a_build_whose_account_is_open_publishes_nothing_and_is_named_by_reconci
     desk.dbt("build", "--select", "account_gold", "--full-refresh", expect=False)
     assert current(desk.layout) == before
     wrong = [a for a in reconcile(desk.settings) if a.is_open]
-    candles = desk.query("select count(*) from gold.candles_1s where venue = 'ALL'")[0][0]
+    candles = desk.query(
+        "select count(*) from gold.candles_1s where session_scope = 'all' and venue = 'ALL'"
+    )[0][0]
     hours = desk.query("select count(distinct instrument_id) from gold.candles_1h")[0][0]
     assert len(wrong) == hours
     assert sum(a.difference for a in wrong) == -candles

@@ -89,8 +89,10 @@ class Story:
         self.desk.build()
         record = current(self.desk.layout)
         assert record is not None
-        version = record.tables["gold.candles_1m"].version
-        table = DeltaTable(str(self.desk.layout.table("gold", "candles_1m")), version=version)
+        version = record.tables["gold.candle_windows_1m"].version
+        table = DeltaTable(
+            str(self.desk.layout.table("gold", "candle_windows_1m")), version=version
+        )
         by_hour: dict[str, set[str]] = {}
         for uri in table.file_uris():
             by_hour.setdefault(Path(uri).parent.name.removeprefix("part="), set()).add(uri)
@@ -176,7 +178,7 @@ def test_candles_after_copies_and_late_records_are_those_of_the_oracle(
     events, _ = oracle.deduplicate(story.rows())
     found = story.desk.query(
         "select instrument_id, epoch_ns(window_start), open, high, low, close, volume, "
-        f"trade_count, vwap_notional from gold.candles_{width} where venue = 'ALL'"
+        f"trade_count, vwap_notional from gold.candles_{width} where session_scope = 'all' and venue = 'ALL'"
     )
     assert {row[:2]: oracle.Candle(*row[2:]) for row in found} == oracle.candles(events, width)
 

@@ -65,7 +65,11 @@ def test_build_publishes_and_a_second_build_does_not(lake: Path) -> None:
 
 
 def test_sql_reads_gold_and_quarantine(lake: Path) -> None:
-    rows = told(lake, "sql", "select volume, vwap from gold.candles_1h where venue = 'ALL'")
+    rows = told(
+        lake,
+        "sql",
+        "select volume, vwap from gold.candles_1h where session_scope = 'all' and venue = 'ALL'",
+    )
     assert rows == [{"volume": "350000.00000000", "vwap": pytest.approx(99.6142857142857)}]
     (raw,) = told(lake, "sql", "select raw from quarantine.trades")
     assert raw["raw"] == "T3,BOND_1,-5,100000,2025-10-02T12:00:03Z,S"

@@ -25,6 +25,10 @@ pytestmark = pytest.mark.skipif(
 
 ROWS, SHARES, MINUTE_WINDOWS, REPEATS = 43_342, 8_774_223, 429, 7_264
 HEAD_ROWS, TAIL_FROM = 30_000, 25_000
+NOT_VOLUME_SHARES = 1_400  # three prints that repeat auction volume
+# Flags of prints that set no price: cash, next day, seller, derivatively priced, sold, out of
+# sequence, average price, price variation, official close, prior reference, official open, odd lot.
+NO_PRICE = 0x8750_4A0E
 MIDNIGHT_NS = 1_381_204_800 * 10**9  # 2013-10-08T00:00 in New York (UTC-4)
 MINUTE_MS = 60_000
 REGULAR = range((9 * 60 + 31) * MINUTE_MS, (15 * 60 + 59) * MINUTE_MS, MINUTE_MS)
@@ -85,14 +89,26 @@ def test_silver_holds_every_trade_and_the_repeats_among_them(whole: Desk) -> Non
 
 def test_candles_hold_the_days_shares_and_its_average_price(whole: Desk) -> None:
     assert whole.query(
-        "select count(*), sum(volume), sum(trade_count) from gold.candles_1m where venue = 'ALL'"
-    ) == [(MINUTE_WINDOWS, SHARES, ROWS)]
+        "select count(*), sum(volume), sum(trade_count), count(*) filter (where open is null) "
+        "from gold.candles_1m where session_scope = 'all' and venue = 'ALL'"
+    ) == [(MINUTE_WINDOWS, SHARES - NOT_VOLUME_SHARES, ROWS - 3, 4)]
+    assert whole.query(
+        "select count(*), count(*) filter (where open is null) from gold.candles_1s "
+        "where session_scope = 'all' and venue = 'ALL'"
+    ) == [(8_078, 22)]
+    assert whole.query(
+        "select count(*), sum(quantity) from gold.excluded_trades where reason = 'NOT_VOLUME_ELIGIBLE'"
+    ) == [(3, NOT_VOLUME_SHARES)]
+    prints = [line.split(b",") for line in lines(TRADES) if line]
+    priced = [p for p in prints if not int(p[4], 16) & NO_PRICE]
+    paid = sum(Decimal(p[1].decode()) / 10_000 * int(p[2]) for p in priced)
+    average = paid / sum(int(p[2]) for p in priced)
     for width in ("1s", "10s", "1m", "1h", "1d"):
         ((notional, quantity),) = whole.query(
             "select sum(vwap_notional), sum(vwap_quantity) from gold.candles_"
-            f"{width} where venue = 'ALL'"
+            f"{width} where venue = 'ALL' and session_scope = 'all'"
         )
-        assert round(notional / quantity, 8) == Decimal("48.17029034"), width
+        assert round(notional / quantity, 12) == round(average, 12), width
 
 
 def test_every_regular_minute_has_the_volume_of_the_vendors_minute_bar(whole: Desk) -> None:
@@ -100,7 +116,8 @@ def test_every_regular_minute_has_the_volume_of_the_vendors_minute_bar(whole: De
     vendors = {int(bar[0]): Decimal(bar[5]) for bar in bars if int(bar[0]) in REGULAR}
     assert len(vendors) == len(REGULAR) == 388
     candles = whole.query(
-        "select epoch_ns(window_start), volume from gold.candles_1m where venue = 'ALL'"
+        "select epoch_ns(window_start), volume from gold.candles_1m "
+        "where session_scope = 'all' and venue = 'ALL'"
     )
     ours = {(start - MIDNIGHT_NS) // 1_000_000: volume for start, volume in candles}
     assert {minute: ours.get(minute) for minute in vendors} == vendors

@@ -228,7 +228,7 @@ def test_candles_are_the_same_with_and_without_the_generated_order_noise(
     volume = desk.query(
         "select sum(volume) from gold.candles_1d join (select distinct instrument_id, session_date "
         "from silver.trades where dataset = 'orders') using (instrument_id, session_date) "
-        "where venue = 'ALL'"
+        "where venue = 'ALL' and session_scope = 'all'"
     )
     assert volume == desk.query("select sum(quantity) from silver.trades where dataset = 'orders'")
 

@@ -170,7 +170,7 @@ with busiest as (
 select instrument_id as share, strftime(window_start, '%Y-%m-%d %H:%M') as minute,
     open, high, low, close, volume, trade_count as trades, round(vwap, 4) as vwap
 from gold.candles_1m join busiest using (instrument_id)
-where venue = 'ALL' order by window_start limit 6
+where venue = 'ALL' and session_scope = 'all' order by window_start limit 6
 """
 
 _HISTORY = """

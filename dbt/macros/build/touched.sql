@@ -233,6 +233,10 @@
         {% set steps = {'hour_and_next': '0, 1', 'hour_before': '-1, 0', 'around': '-1, 0, 1'}[reach] %}
         {% do return("select d.instrument_id, d.hour + interval (step) hour from audit.dirty as d, "
             ~ "unnest([" ~ steps ~ "]) as steps(step) where d.is_open and d.model = '" ~ parent ~ "'") %}
+    {% elif reach.startswith('days:') and 'instrument_id' not in config.require('by') %}
+        {% do return("select null::varchar, unnest(generate_series(d.hour - interval 1 day, d.hour + interval "
+            ~ reach[5:] ~ " day, interval 1 hour)) from (select distinct hour from audit.dirty as d where "
+            ~ "d.is_open and d.model = '" ~ parent ~ "') as d") %}
     {% elif reach == 'onward' or reach.startswith('days:') %}
         {% set until = '' if reach == 'onward' else
             ' and t.' ~ hour_in(config.require('by')) ~ ' <= d.hour + interval ' ~ reach[5:] ~ ' day' %}

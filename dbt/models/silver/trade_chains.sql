@@ -4,7 +4,8 @@
 ) }}
 
 -- What became of trades that were corrected or cancelled, and of the messages that did it
--- (analytics.md 0.6). A chain is an original and all messages that lead back to it.
+-- (analytics.md 0.6). A chain is an original, later versions of it, and all messages that lead back
+-- to it; its highest version counts, then the first to land.
 with recursive messages as (
     select * from {{ touched(ref('trade_messages'), by=['instrument_id']) }}
 ),
@@ -69,6 +70,7 @@ members as (
         trade_key, instrument_id, source, venue, root_id, chain_date, status,
         coalesce(version, depth + 1) as version, event_ts_ns, event_hour, recv_ts_ns, unit, position
     from bound
+    where status <> 'NEW'
     union all
     select
         trade_key, instrument_id, source, venue, trade_id, session_date, status,
@@ -81,8 +83,11 @@ ranked as (
         *,
         first_value(trade_key) over chain as winner_key,
         first_value(status) over chain as winner_status,
-        count(*) filter (where status <> 'NEW') over whole_chain as events,
-        min(event_ts_ns) filter (where status = 'NEW') over whole_chain as root_ts_ns
+        count(*) over whole_chain - 1 as events,
+        last_value(trade_key) over (chain rows between unbounded preceding and unbounded following)
+            as root_key,
+        last_value(event_ts_ns) over (chain rows between unbounded preceding and unbounded following)
+            as root_ts_ns
     from members
     window
         whole_chain as (partition by instrument_id, source, venue, root_id, chain_date),
@@ -112,7 +117,7 @@ select
     -- lies, and a message once more where it lies itself.
     case
         when chain_date is null then 0
-        when status = 'NEW' then events
+        when trade_key = root_key then events
         when event_ts_ns // 1000000000 <> root_ts_ns // 1000000000 then 1
         else 0
     end as reopened

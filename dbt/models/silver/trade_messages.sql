@@ -1,11 +1,11 @@
 {{ config(by=['instrument_id', 'event_hour'], reach={'bronze.trades': 'session'}) }}
 
--- Corrections and cancels, one row per message however often it landed. They are few: what is done
--- with them (trade_chains) reads this instead of every trade.
+-- Corrections, cancels and later versions, one row per message however often it landed. They are
+-- few: what is done with them (trade_chains) reads this instead of every trade.
 with landed as (
     select *
     from {{ touched(ref('stg_trades'), dates='event_date') }}
-    where status <> 'NEW' and dedup_rule = 'identity'
+    where (status <> 'NEW' or version > 1) and dedup_rule = 'identity'
 ),
 
 keyed as (
@@ -21,7 +21,7 @@ select
     source,
     venue,
     trade_id,
-    coalesce(ref_trade_id, trade_id) as linked_id,
+    case when status = 'NEW' then trade_id else coalesce(ref_trade_id, trade_id) end as linked_id,
     status,
     version,
     event_ts_ns,

@@ -41,8 +41,8 @@ suspected as (
     from trades as t
     inner join sessions as s on t.instrument_id = s.instrument_id and t.session_date = s.session_date
     where
-        greatest(s.highest, s.previous_close) * 100
-        > least(s.lowest, s.previous_close) * (100 + {{ var('outlier_pct') }})
+        cast(greatest(s.highest, s.previous_close) as decimal(38, 9)) * 100
+        > cast(least(s.lowest, s.previous_close) as decimal(38, 9)) * (100 + {{ var('outlier_pct') }})
 ),
 
 referred as (
@@ -81,7 +81,7 @@ heads as (
     select
         instrument_id, session_date, session_id, run,
         max(event_ts_ns) - min(event_ts_ns) <= 60000000000
-        and max(price) * 100 <= min(price) * 105
+        and cast(max(price) as decimal(38, 9)) * 100 <= cast(min(price) as decimal(38, 9)) * 105
         and count(*) = 10 as is_new_level
     from (
         select

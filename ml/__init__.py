@@ -1,0 +1,1 @@
+"""Models over gold: what is estimated, and how it is judged."""
