@@ -251,10 +251,12 @@ def test_trades_meet_the_best_firm_quotes_in_force_before_them(day: Day, desk: D
         for trade in day.events
     }
     found = desk.query(
-        "select trade_id, event_ts_ns, (quote_bid_price * 1000000000)::bigint, "
-        "(quote_offer_price * 1000000000)::bigint from gold.enriched_trades"
+        "select trade_id, event_ts_ns, quote_bid_price, quote_offer_price from gold.enriched_trades"
     )
-    assert {(trade_id, moment): (bid, offer) for trade_id, moment, bid, offer in found} == expected
+    assert {
+        (trade_id, moment): tuple(side and int(side * 10**9) for side in sides)
+        for trade_id, moment, *sides in found
+    } == expected
     assert sum(None not in sides for sides in expected.values()) > 100
 
 

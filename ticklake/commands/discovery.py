@@ -11,7 +11,6 @@ from lake.settings import load_settings
 from ticklake import console
 from ticklake.commands.ingest import JSON
 
-
 HEADINGS = (
     *("instrument", "session", "venue", "component", "info low", "info high", "information"),
     *("leadership", "lag", "seconds", "reason"),
