@@ -12,7 +12,9 @@ from ticklake.commands import (
     alpaca,
     build,
     demo,
+    discovery,
     generate,
+    impact,
     ingest,
     listen,
     look,
@@ -38,7 +40,9 @@ for group in (
     reddit,
     build,
     look,
+    impact,
     prove,
+    discovery,
     quarantine,
     maintain,
     services,
@@ -48,7 +52,7 @@ for group in (
 
 
 # Errors that the rooms raise on purpose carry their own remedy; others are ours to debug.
-ROOMS = {"contracts", "lake", "ingestion", "checks", "ticklake"}
+ROOMS = {"contracts", "lake", "ingestion", "checks", "ml", "ticklake"}
 
 
 def main() -> None:

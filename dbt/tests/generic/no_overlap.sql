@@ -1,12 +1,6 @@
-{# The validities of one key follow each other without overlap and without a gap. #}
+{# The validities of one key follow each other without overlap; so at most one of them is open. #}
 {% test no_overlap(model, key='instrument_id', valid_from='valid_from', valid_to='valid_to') %}
     select *
-    from (
-        select
-            {{ key }},
-            {{ valid_to }},
-            lead({{ valid_from }}) over (partition by {{ key }} order by {{ valid_from }}) as following
-        from {{ model }}
-    )
-    where {{ valid_to }} is distinct from following
+    from ({{ followed_versions(model, key, valid_from, valid_to) }})
+    where following is not null and ({{ valid_to }} is null or {{ valid_to }} > following)
 {% endtest %}
