@@ -22,7 +22,7 @@ def ratio(numerator: Any, denominator: Any) -> float | None:
 
 
 def _clip(row: Row, start: int, end: int) -> int:
-    return max(0, min(row["valid_to_ns"], end) - max(row["valid_from_ns"], start))
+    return int(max(0, min(row["valid_to_ns"], end) - max(row["valid_from_ns"], start)))
 
 
 def _lives(rows: list[Row]) -> list[tuple[int, int]]:

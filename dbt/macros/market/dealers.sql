@@ -72,7 +72,7 @@
 {% macro dealer_sums(over='', add_up=true) -%}
     {%- set types = {
         'spread_ns': 'decimal(38, 9)', 'bps_ns': 'decimal(38, 18)',
-        'bid_shared_ns': 'decimal(38, 6)', 'offer_shared_ns': 'decimal(38, 6)',
+        'bid_shared_ns': 'decimal(38, 4)', 'offer_shared_ns': 'decimal(38, 4)',
     } %}
     {%- for column in [
         'updates', 'price_changing_updates', 'bid_live_ns', 'offer_live_ns', 'either_live_ns',

@@ -82,7 +82,7 @@
             cast(sum(offer_quoting_ns) as bigint) as offer_live_ns,
             {% endif -%}
             {%- for side in ['bid', 'offer'] %}
-            {%- set share = 'cast(' ~ side ~ '_shared_ns as decimal(38, 4))' %}
+            {%- set share = side ~ '_shared_ns' %}
             cast(sum({{ share }} * {{ share }}) as double)
             / nullif(cast(sum({{ share }}) as double) * cast(sum({{ share }}) as double), 0) as {{ side }}_hhi
             {{- ',' if not loop.last }}
@@ -180,8 +180,8 @@
         cast(sum(offer_ns) as bigint) as offer_best_ns,
         cast(sum(case when contains(others, ',' || dealer_id || ',') then bid_ns else 0 end) as bigint)
             as both_best_ns,
-        sum({{ shared_ns('bid_ns', 'dealers') }}) as bid_shared_ns,
-        sum({{ shared_ns('offer_ns', 'dealers') }}) as offer_shared_ns
+        {{ shared_ns('bid_ns', 'dealers') }} as bid_shared_ns,
+        {{ shared_ns('offer_ns', 'dealers') }} as offer_shared_ns
     from (
         select
             {{ key }},
@@ -201,9 +201,13 @@
 {%- endmacro %}
 
 
-{# A time of at most some hours divided by a number of dealers, to a millionth of a nanosecond. #}
+{# The sum of times of at most some hours, each divided by a number of dealers and cut at a
+   ten-thousandth of a nanosecond: whole numbers until the last step. #}
 {% macro shared_ns(ns, dealers) -%}
-    {{ step_of('cast(' ~ ns ~ ' as bigint) * 1000000', dealers) }} * cast(0.000001 as decimal(7, 6))
+    cast(
+        sum({{ step_of('cast(' ~ ns ~ ' as bigint) * 10000', dealers) }}) * cast(0.0001 as decimal(5, 4))
+        as decimal(38, 4)
+    )
 {%- endmacro %}
 
 

@@ -44,6 +44,14 @@ best as (
 ),
 
 -- What of the dealer's own time has no valid market, minute by minute.
+minutes as (
+    {{ cut_at('states', 60, 'from_ns', 'either_until_ns') }}
+),
+
+idle_minutes as (
+    {{ cut_at('(select * from best where not is_valid)', 60) }}
+),
+
 idle as (
     select
         p.instrument_id,
@@ -53,11 +61,10 @@ idle as (
             sum({{ overlap_ns(
                 'greatest(p.from_ns, p.step_ns)', 'p.' ~ side ~ '_until_ns',
                 'b.valid_from_ns', 'least(b.valid_to_ns, b.step_ns + 60000000000)'
-            ) }}) as {{ side }}_idle_ns{{ ',' if not loop.last }}
-        {% endfor -%}
-    from ({{ cut_at('states', 60, 'from_ns', 'either_until_ns') }}) as p
-    inner join ({{ cut_at('(select * from best where not is_valid)', 60) }}) as b
-        on p.instrument_id = b.instrument_id and p.step_ns = b.step_ns
+            ) }}) as {{ side }}_idle_ns {{- ',' if not loop.last }}
+        {% endfor %}
+    from minutes as p
+    inner join idle_minutes as b on p.instrument_id = b.instrument_id and p.step_ns = b.step_ns
     group by 1, 2, 3
 ),
 
@@ -95,8 +102,8 @@ select
     cast(coalesce(b.bid_best_ns, 0) as bigint) as bid_best_ns,
     cast(coalesce(b.offer_best_ns, 0) as bigint) as offer_best_ns,
     cast(coalesce(b.both_best_ns, 0) as bigint) as both_best_ns,
-    cast(coalesce(b.bid_shared_ns, 0) as decimal(38, 6)) as bid_shared_ns,
-    cast(coalesce(b.offer_shared_ns, 0) as decimal(38, 6)) as offer_shared_ns
+    cast(coalesce(b.bid_shared_ns, 0) as decimal(38, 4)) as bid_shared_ns,
+    cast(coalesce(b.offer_shared_ns, 0) as decimal(38, 4)) as offer_shared_ns
 from dated as o
 left join idle as i
     on o.instrument_id = i.instrument_id and o.dealer_id = i.dealer_id and o.quarter_ns = i.quarter_ns

@@ -65,7 +65,8 @@ select
     m.calendar,
     m.session_date,
     m.session_type,
-    case when s.valid_seconds >= 30 then sqrt(cast(coalesce(v.variance, 0) as double)) end as quote_volatility_bps,
+    case when s.valid_seconds >= 30 then sqrt(cast(coalesce(v.variance, 0) as double)) end
+        as quote_volatility_bps,
     20000 * cast(case when s.valid_seconds >= 30 then m.highest_mid - m.lowest_mid end as double)
     / cast(m.highest_mid + m.lowest_mid as double) as mid_range_bps,
     m.mid_changes,
