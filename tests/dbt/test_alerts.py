@@ -66,7 +66,7 @@ def trades(seed: int, count: int, first: int = 0) -> list[dict[str, Any]]:
     for number in range(count):
         at = DAY + timedelta(seconds=rng.randrange(6 * 3600), milliseconds=rng.randrange(1000))
         price = Decimal(100) + Decimal(rng.randrange(-90, 90)) / 100
-        price *= rng.choice([1] * 60 + [Decimal("1.03"), Decimal("0.94"), 10, 10])
+        price *= rng.choice([Decimal(1)] * 60 + [Decimal(n) for n in ("1.03", "0.94", "10", "10")])
         found.append(
             trade(
                 first + number,
@@ -155,7 +155,8 @@ def shown(desk: Desk, table: str) -> set[Episode]:
         ALERTS.format(table=table), "warehouse"
     ):
         measured = 0.0 if rule == "fat_finger" else value  # outliers are judged elsewhere
-        found.add(Episode(rule, (dataset, instrument, venue), *rest, measured))
+        key = (dataset, instrument, venue)
+        found.add(Episode._make((rule, key, *rest, measured)))
     return found
 
 
@@ -207,9 +208,9 @@ def expected_of_volumes(desk: Desk) -> set[Episode]:
         "warehouse",
     ):
         said[venue].append((at, volume, name))
-    for venue, rows in said.items():
-        for place, times, severity in spikes([volume for _, volume, _ in rows]):
-            at, _, name = rows[place]
+    for venue, heard in said.items():
+        for place, times, severity in spikes([volume for _, volume, _ in heard]):
+            at, _, name = heard[place]
             key = ("market_data", "AAPL", venue)
             triggers.append(Trigger("message_volume_spike", key, at, times, severity, name))
     assert {t.rule for t in triggers} == {"volume_spike", "message_volume_spike"}

@@ -7,18 +7,18 @@
 -- follows the last of the hour before.
 with messages as not materialized (
     select dataset, source, venue, session_date, event_hour, sequence, event_ts_ns
-    from {{ touched(ref('trades_history'), hours_back=1) }} as t
-    where t.dataset = 'trades' and t.sequence is not null and t.venue is not null
+    from {{ touched(ref('trades_history'), hours_back=1) }}
+    where dataset = 'trades' and sequence is not null and venue is not null
     union all
     select 'market_data', source, venue, session_date, event_hour, sequence, event_ts_ns
-    from {{ touched(ref('last_prices'), hours_back=1) }} as p
-    where p.sequence is not null and p.venue is not null
+    from {{ touched(ref('last_prices'), hours_back=1) }}
+    where sequence is not null and venue is not null
 ),
 
 own_hours as (
-    select event_hour from {{ touched(ref('trades_history')) }} as t
+    select event_hour from {{ touched(ref('trades_history')) }}
     union
-    select event_hour from {{ touched(ref('last_prices')) }} as p
+    select event_hour from {{ touched(ref('last_prices')) }}
 ),
 
 hours as (
