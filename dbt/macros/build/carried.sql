@@ -8,7 +8,7 @@
                                between that are not in scope: the state runs through them
       before_scope(relation)   the rows before that hour, to take the last state from; of `this`,
                                the model itself, or of an input. None when the model is made whole
-      in_scope()               and hands on the rows of the parts in scope only.
+      in_scope(alias)          and hands on the rows of the parts in scope only (in_scope.sql).
     `hours_back` moves that first hour back for an input.
 #}
 {% macro from_scope_on(relation, hours_back=0) %}
@@ -31,21 +31,6 @@
     {% do return("(select t.* from " ~ relation ~ " as t where exists (select 1 from " ~ first_hours()
         ~ " as s where " ~ same_instrument()
         ~ "t.event_hour < s.first_hour - interval " ~ hours_back ~ " hour))") %}
-{% endmacro %}
-
-
-{% macro in_scope(alias='t') %}
-    {% if not execute or model.resource_type != 'model' or is_whole() %}
-        {% do return("true") %}
-    {% endif %}
-    {% if is_untouched() %}
-        {% do return("false") %}
-    {% endif %}
-    {% set matches = ["s.hour = " ~ alias ~ ".event_hour"] %}
-    {% if 'instrument_id' in config.require('by') %}
-        {% do matches.append("s.instrument_id = " ~ alias ~ ".instrument_id") %}
-    {% endif %}
-    {% do return("exists (select 1 from " ~ create_scope() ~ " as s where " ~ matches | join(' and ') ~ ")") %}
 {% endmacro %}
 
 

@@ -4,6 +4,9 @@
     {% if not execute or model.resource_type != 'model' or is_whole() %}
         {% do return('true') %}
     {% endif %}
+    {% if is_untouched() %}
+        {% do return('false') %}
+    {% endif %}
     {% set matches = [] %}
     {% for column in config.require('by') %}
         {% do matches.append(alias ~ '.' ~ column ~ ' = s.' ~ ('hour' if column.endswith('_hour') else column)) %}
