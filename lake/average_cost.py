@@ -17,8 +17,6 @@ MONEY = pa.decimal128(38, 12)
 # average = cost / (quantity x multiplier), in units of 1e-12: 10^(12 - 12 + 8 + 9).
 _TO_AVERAGE = 10 ** (8 + 9)
 
-Column = pa.Array | pa.ChunkedArray
-
 _RETURNS = "struct(cost decimal(38, 12)[], average decimal(38, 12)[])"
 _TAKES = [
     "decimal(28, 8)", "decimal(38, 12)", "decimal(38, 12)",
@@ -74,12 +72,14 @@ def register(conn: DuckDBPyConnection) -> None:
         "select count(*) from duckdb_functions() where function_name = ?", [NAME]
     ).fetchall()
     if not known:
-        conn.create_function(NAME, _folded, _TAKES, _RETURNS, type="arrow", null_handling="special")
+        conn.create_function(  # type: ignore[call-overload]  # it takes the names of its enums
+            NAME, _folded, _TAKES, _RETURNS, type="arrow", null_handling="special"
+        )
 
 
 def _folded(
-    quantity: Column, cost: Column, average: Column,
-    quantities: Column, notionals: Column, multipliers: Column,
+    quantity: pa.Array, cost: pa.Array, average: pa.Array,
+    quantities: pa.Array, notionals: pa.Array, multipliers: pa.Array,
 ) -> pa.StructArray:  # fmt: skip
     """A row per position: its state before, and lists of its fills in order -> lists of states."""
     seeds = [_integers(_array(column)) for column in (quantity, cost, average)]
@@ -100,7 +100,7 @@ def _folded(
     return pa.StructArray.from_arrays(values, ["cost", "average"])
 
 
-def _array(values: Column) -> pa.Array:
+def _array(values: pa.Array) -> pa.Array:
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
@@ -116,7 +116,7 @@ def _integers(values: pa.Array) -> list[int | None]:
         for above, below in zip(high.tolist(), low.view("<u8").tolist(), strict=True)
     ]
     if not values.null_count:
-        return whole  # type: ignore[return-value]
+        return whole
     there = values.is_valid().to_pylist()
     return [value if is_there else None for value, is_there in zip(whole, there, strict=True)]
 

@@ -299,6 +299,35 @@
 {% endmacro %}
 
 
+{# The sums of all changes so far: what is added up, over the latest states. #}
+{% macro risk_sums(keys, at) -%}
+    {% for column in risk_measures() -%}
+        cast(
+            sum({{ column }}_change) over (partition by {{ keys }} order by {{ at }})
+            as {{ 'bigint' if column == 'open_positions' else 'decimal(38, 12)' }}
+        ) as {{ column }}{{ ', ' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+
+{# Changes by minute, summed by trader, by instrument, by segment and in all. #}
+{% macro risk_levels(minutes) %}
+    {% for level, key in [
+        ('trader', 'trader_id'), ('instrument', 'instrument_id'), ('segment', 'market_segment'), ('total', "''"),
+    ] %}
+        select
+            '{{ level }}' as level,
+            {{ key }} as level_key,
+            window_start,
+            event_hour,
+            {{ using_columns(risk_measures(), 'sum({0}_change) as {0}_change') }}
+        from {{ minutes }}
+        group by 1, 2, 3, 4
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
+{% endmacro %}
+
+
 {# What is held against limits: (trader_id, held: instrument or '', limit_name, value, moment), of
    keys that came near their limit, or stand beyond it in `carried`. The others, nearly all, are left
    out before anything is sorted. #}

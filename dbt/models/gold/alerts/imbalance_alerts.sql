@@ -11,7 +11,7 @@ with triggers as (
         session_date,
         case when buy_volume > sell_volume then 'BUY' else 'SELL' end as severity,
         greatest(buy_share, 1 - buy_share) as value,
-        {{ var('order_flow_pct') / 100 }} as threshold,
+        {{ var('order_flow_pct', 70) / 100 }} as threshold,
         null as reference,
         {{ ns_of('window_start') }} as event_ts_ns,
         {{ ns_of('window_start') }} as until_ns,

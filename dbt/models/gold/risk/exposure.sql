@@ -23,29 +23,13 @@ minutes as (
         trader_id,
         instrument_id,
         coalesce(nullif(segment, ''), 'unknown') as market_segment,
-        {% for column in risk_measures() %}
-            sum({{ column }}_change) as {{ column }}_change{{ ',' if not loop.last }}
-        {% endfor %}
+        {{ using_columns(risk_measures(), 'sum({0}_change) as {0}_change') }}
     from changes
     group by 1, 2, 3, 4, 5
 ),
 
 levels as (
-    {% for level, key in [
-        ('trader', 'trader_id'), ('instrument', 'instrument_id'), ('segment', 'market_segment'), ('total', "''"),
-    ] %}
-        select
-            '{{ level }}' as level,
-            {{ key }} as level_key,
-            window_start,
-            event_hour,
-            {% for column in risk_measures() %}
-                sum({{ column }}_change) as {{ column }}_change{{ ',' if not loop.last }}
-            {% endfor %}
-        from minutes
-        group by 1, 2, 3, 4
-        {{ 'union all' if not loop.last }}
-    {% endfor %}
+    {{ risk_levels('minutes') }}
 )
 
 select
@@ -53,11 +37,6 @@ select
     level_key,
     window_start,
     event_hour,
-    {% for column in risk_measures() %}
-        cast(
-            sum({{ column }}_change) over (partition by level, level_key order by window_start)
-            as {{ 'bigint' if column == 'open_positions' else 'decimal(38, 12)' }}
-        ) as {{ column }}{{ ',' if not loop.last }}
-    {% endfor %}
+    {{ risk_sums('level, level_key', 'window_start') }}
 from levels
 qualify {{ in_scope('levels') }}

@@ -22,9 +22,7 @@ moments as (
         event_ts_ns,
         event_hour,
         max_by(trade_key, (tie_order, instrument_id)) filter (where trade_key is not null) as trade_key,
-        {% for column in risk_measures() %}
-            sum({{ column }}_change) as {{ column }}_change,
-        {% endfor %}
+        {{ using_columns(risk_measures(), 'sum({0}_change) as {0}_change') }},
         sum(profit) filter (where not is_carried) as profit
     from changes
     group by trader_id, event_ts_ns, event_hour
@@ -35,7 +33,7 @@ dated as (
         m.*,
         {{ timestamp_of('m.event_ts_ns') }} as event_ts,
         cast(
-            {{ local_time(timestamp_of('m.event_ts_ns'), "coalesce(own.zone, everyone.zone, 'UTC')") }} as date
+            {{ local_time(timestamp_of('m.event_ts_ns'), "coalesce(own.zone, everyone.zone)") }} as date
         ) as risk_date
     from moments as m
     left join {{ ref('traders') }} as own on m.trader_id = own.trader_id
@@ -49,12 +47,7 @@ select
     event_hour,
     risk_date,
     trade_key,
-    {% for column in risk_measures() %}
-        cast(
-            sum({{ column }}_change) over (partition by trader_id order by event_ts_ns)
-            as {{ 'bigint' if column == 'open_positions' else 'decimal(38, 12)' }}
-        ) as {{ column }},
-    {% endfor %}
+    {{ risk_sums('trader_id', 'event_ts_ns') }},
     cast(
         coalesce(sum(profit) over (partition by trader_id, risk_date order by event_ts_ns), 0)
         as decimal(38, 12)
