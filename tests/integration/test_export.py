@@ -102,7 +102,9 @@ def test_what_cannot_be_exported_is_refused_with_what_to_do(desk: Desk, tmp_path
     full = tmp_path / "full"
     full.mkdir()
     (full / "mine.txt").write_text("mine")
-    with pytest.raises(ExportError, match=r"no published table gold.nothing. In gold are candles_10s"):
+    with pytest.raises(
+        ExportError, match=r"no published table gold.nothing. In gold are candles_10s"
+    ):
         export(desk.layout, "nothing", tmp_path / "new")
     with pytest.raises(ExportError, match="full is not empty"):
         export(desk.layout, "candles_1m", full)
