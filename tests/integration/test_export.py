@@ -93,7 +93,7 @@ def test_a_range_and_another_column_can_be_asked_for(desk: Desk, tmp_path: Path)
         env={"LAKE_URI": str(desk.root)},
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["rows"] == 8 // 2  # ALL alone: these trades name no venue
+    assert json.loads(done.stdout)["rows"] == 6  # each noon in both session scopes, each night in one
     days = sorted(path.name for path in (tmp_path / "c").rglob("day=*"))
     assert days == ["day=3", "day=4"]
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_exported_is_refused_with_what_to_do(desk: Desk, tmp_path
     full.mkdir()
     (full / "mine.txt").write_text("mine")
     with pytest.raises(
-        ExportError, match=r"no published table gold.nothing. In gold are candles_10s"
+        ExportError, match=r"no published table gold.nothing. In gold are .*candles_10s"
     ):
         export(desk.layout, "nothing", tmp_path / "new")
     with pytest.raises(ExportError, match="full is not empty"):
