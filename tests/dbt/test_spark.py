@@ -46,7 +46,8 @@ def land(desk: Desk) -> None:
     rows = [
         trade(n, f"{13 + n % 7}:{n % 60:02}:{n * 7 % 60:02}.{n * 37 % 1000:03}",
               f"{100 + n % 9}.{n % 10}", n % 13 + 1, instrument=("BOND_1", "AAPL")[n % 2],
-              venue=("N", "P", None)[n % 3], sequence=n, conditions=(None, "@", "W", "T", "M", "O")[n % 6],
+              venue=("N", "P", None)[n % 3], sequence=n,
+              conditions=(None, "@", "W", "T", "M", "O")[n % 6],
               side=("B", "S", None)[n % 3])
         for n in range(1, 301)
     ]  # fmt: skip
