@@ -5,6 +5,8 @@ import polars as pl
 from contracts.base import PRICE, Contract, Record, event_time_rules, field, rule
 from contracts.codes import RejectCode
 
+STATUSES = ("ACTIVE", "INACTIVE", "SUSPENDED", "DELISTED", "MATURED", "DELETED")
+
 
 class Securities(Record):
     """Canonical columns of a security. One record states all attributes as of one time."""
@@ -21,15 +23,26 @@ class Securities(Record):
     currency: pl.String = field("currency", "ISO 4217 code")
     tick_size: PRICE = field("tickSize", "smallest price step", unit="currency")
     price_multiplier: PRICE = field("priceMultiplier", "notional = price x quantity x this")
+    ticker: pl.String = field("ticker", "symbol it is written about and traded by; may change")
+    figi: pl.String = field("figi", "FIGI, twelve characters")
+    venue: pl.String = field("venue", "venue of the primary listing")
+    calendar: pl.String = field("calendar", "trading calendar as its source names it")
+    status: pl.String = field(
+        "status", "ACTIVE, INACTIVE, SUSPENDED, DELISTED, MATURED or DELETED; null means ACTIVE"
+    )
+    allow_negative_price: pl.Boolean = field(
+        "allowNegativePrice", "may it trade at zero or below, like power and spreads"
+    )
 
     in_range, not_future = event_time_rules()
     positive_multiplier = rule(RejectCode.PRICE_NOT_POSITIVE, pl.col("price_multiplier") > 0)
     positive_tick = rule(RejectCode.PRICE_NOT_POSITIVE, pl.col("tick_size") > 0)
+    status_known = rule(RejectCode.SCHEMA_TYPE, pl.col("status").is_in(STATUSES))
 
 
 CONTRACT = Contract(
     dataset="securities",
-    version=1,
+    version=2,
     model=Securities,
     topic="reference.securities.v1",
     aliases=("master-security",),

@@ -10,6 +10,8 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.duckdb.utils import TargetConfig
 from duckdb import DuckDBPyConnection
 
+from lake import scoring
+from lake.average_cost import register as register_average_cost
 from lake.build_end import end
 from lake.session import Session
 from lake.settings import load_settings
@@ -34,9 +36,11 @@ class Plugin(BasePlugin):
         config["threads"] = self.session.settings.build_threads
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
-        """State tables and the views over pinned bronze."""
+        """State tables, the views over pinned bronze, and what SQL cannot compute."""
         self.conn = conn
         conn.execute("set TimeZone = 'UTC'")
+        scoring.register(conn)
+        register_average_cost(conn)
         self.session.open(conn)
 
     def store(self, target_config: TargetConfig) -> None:

@@ -49,6 +49,9 @@ def _quotes(values: Values) -> Iterator[str]:
 
 def _securities(values: Values) -> Iterator[str]:
     yield from _not_above_zero(values, "tick_size", "price_multiplier")
+    known = (None, "ACTIVE", "INACTIVE", "SUSPENDED", "DELISTED", "MATURED", "DELETED")
+    if values["status"] not in known:
+        yield "SCHEMA_TYPE"
 
 
 def _orders(values: Values) -> Iterator[str]:

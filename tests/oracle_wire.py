@@ -60,6 +60,12 @@ WIRE = {
         currency          currency          text
         tickSize          tick_size         price
         priceMultiplier   price_multiplier  price
+        ticker            ticker            text
+        figi              figi              text
+        venue             venue             text
+        calendar          calendar          text
+        status            status            text
+        allowNegativePrice  allow_negative_price  boolean
     """),
     "orders": _members("""
         msgId             msg_id         text*

@@ -12,8 +12,10 @@ from ticklake.commands import (
     alpaca,
     build,
     demo,
+    discovery,
     export,
     generate,
+    impact,
     ingest,
     listen,
     look,
@@ -39,7 +41,9 @@ for group in (
     reddit,
     build,
     look,
+    impact,
     prove,
+    discovery,
     quarantine,
     maintain,
     services,
@@ -50,7 +54,7 @@ for group in (
 
 
 # Errors that the rooms raise on purpose carry their own remedy; others are ours to debug.
-ROOMS = {"contracts", "lake", "ingestion", "checks", "ticklake"}
+ROOMS = {"contracts", "lake", "ingestion", "checks", "ml", "ticklake"}
 
 
 def main() -> None:

@@ -88,7 +88,8 @@ def land_quote_states(desk: Desk) -> None:
 
 
 def land_quotes_around_trades(desk: Desk) -> None:
-    """Quotes 14 minutes apart, with trades at, around and a quarter of an hour after the last."""
+    """Quotes 14 minutes apart, the last without an offer, with trades around them and at and just
+    after the last one's end."""
     desk.land(
         "quotes",
         [
@@ -98,7 +99,10 @@ def land_quotes_around_trades(desk: Desk) -> None:
             quote("AROUND", bidPrice=4, timestamp="2025-10-02T12:00:40Z", offerSize=0),
         ],
     )
-    moments = ("11:45:59", "12:00:00", "12:00:00.000000001", "12:14:59.999999999", "12:15:00")
+    moments = (
+        *("11:45:59", "12:00:00", "12:00:00.000000001"),
+        *("12:14:59.999999999", "12:15:40", "12:15:40.000000001"),
+    )
     rows = [trade(n, at, 50, instrument="AROUND") for n, at in enumerate(moments, 1)]
     desk.land("trades", rows)
 
@@ -193,7 +197,7 @@ def test_the_sample_quote_has_its_spread(desk: Desk) -> None:
 
 def test_the_sample_trade_has_its_notional_its_quote_and_its_security(desk: Desk) -> None:
     ((notional, bid, offer, dealer, age, issuer, parked),) = desk.query(
-        "select notional, quote_bid_price, quote_offer_price, quote_dealer_id, quote_age_ms, "
+        "select notional, quote_bid_price, quote_offer_price, quote_bid_dealer_id, quote_age_ms, "
         "issuer, is_parked from gold.enriched_trades where instrument_id = 'BOND_12345'"
     )
     assert notional == Decimal("249000.00")
@@ -201,14 +205,19 @@ def test_the_sample_trade_has_its_notional_its_quote_and_its_security(desk: Desk
     assert (age, issuer, parked) == (1000, "First", False)
 
 
-def test_a_trade_meets_the_last_firm_two_sided_quote_before_it_for_fifteen_minutes(
-    desk: Desk,
-) -> None:
+def test_a_trade_meets_the_firm_quotes_in_force_before_it_for_fifteen_minutes(desk: Desk) -> None:
     met = desk.query(
-        "select quote_bid_price::int from gold.enriched_trades "
-        "where instrument_id = 'AROUND' order by event_ts_ns"
+        "select quote_status, quote_bid_price::int, quote_offer_price::float "
+        "from gold.enriched_trades where instrument_id = 'AROUND' order by event_ts_ns"
     )
-    assert met == [(None,), (1,), (2,), (2,), (None,)]
+    assert met == [
+        ("NONE", None, None),
+        ("OK", 1, 99.75),
+        ("OK", 2, 99.75),
+        ("ONE_SIDED", 4, None),
+        ("ONE_SIDED", 4, None),
+        ("STALE", None, None),
+    ]
 
 
 def test_a_side_without_price_or_size_is_withdrawn_and_has_no_spread(desk: Desk) -> None:

@@ -42,8 +42,20 @@ def desk(shared_desk: Desk) -> Desk:
             security("SPLIT", issuer="C", asOf="2025-09-03T00:00:00Z"),
             security("EARLIER", issuer="A", asOf="2025-09-01T00:00:00Z"),
             security("EARLIER", issuer="C", asOf="2025-09-03T00:00:00Z"),
+            security("FILLED", issuer="N/A", isin="Not Available", cusip="", ticker="NA"),
+            security("GONE"),
+            security("GONE", status="DELETED", asOf="2025-09-02T00:00:00Z"),
+            security("GONE", status="DELETED", issuer="B", asOf="2025-09-03T00:00:00Z"),
+            security("GONE", asOf="2025-10-05T00:00:00Z"),
+            security("NEVER", status="DELETED", asOf="2025-09-02T00:00:00Z"),
         ],
     )
+    desk_trades = [
+        trade(3, "2025-09-01T12:00:00Z", 1, instrument="GONE"),
+        trade(4, "2025-09-02T00:00:00Z", 1, instrument="GONE"),
+        trade(5, "2025-10-05T00:00:00Z", 1, instrument="GONE"),
+    ]
+    shared_desk.land("trades", desk_trades, unit="kafka:gone/0")
     before, at = "11:59:59.999999999", "12:00:00"
     shared_desk.land("trades", [trade(1, before, 1, instrument="HALF_OPEN")], unit="kafka:half/0")
     shared_desk.land("trades", [trade(2, at, 1, instrument="HALF_OPEN")], unit="kafka:half/0")
@@ -89,6 +101,49 @@ def test_the_first_version_is_assumed_to_have_held_before(desk: Desk) -> None:
     assert first == [(epoch, stated, True, True)]
 
 
+def test_a_deletion_closes_what_held_and_leaves_a_gap_until_the_security_comes_back(
+    desk: Desk,
+) -> None:
+    lives = desk.query(
+        "select change_type, is_start_assumed, day(valid_from), day(valid_to), version, is_current "
+        "from gold.dim_securities where instrument_id = 'GONE' order by version"
+    )
+    assert lives == [
+        ("INSERT", True, 1, 2, 1, False),
+        ("DELETE", False, 2, 2, 2, False),
+        ("REACTIVATE", False, 5, None, 3, True),
+    ]
+    outcomes = desk.query(
+        "select day(as_of), outcome from silver.securities_history where instrument_id = 'GONE' "
+        "order by as_of"
+    )
+    assert outcomes == [(1, "version"), (2, "version"), (3, "unchanged"), (5, "version")]
+
+
+def test_a_trade_of_a_deleted_security_is_parked(desk: Desk) -> None:
+    joined = desk.query(
+        "select trade_id, security_sk is not null from silver.trades "
+        "where instrument_id = 'GONE' order by 1"
+    )
+    assert joined == [("T3", True), ("T4", False), ("T5", True)]
+
+
+def test_an_instrument_known_only_as_deleted_was_never_there(desk: Desk) -> None:
+    never = desk.query(
+        "select change_type, valid_from = valid_to, is_current from gold.dim_securities "
+        "where instrument_id = 'NEVER'"
+    )
+    assert never == [("DELETE", True, False)]
+
+
+def test_words_for_nothing_are_null_but_a_ticker_is_not_such_a_word(desk: Desk) -> None:
+    stated = desk.query(
+        "select issuer, isin, cusip, ticker, status from gold.dim_securities "
+        "where instrument_id = 'FILLED'"
+    )
+    assert stated == [(None, None, None, "NA", "ACTIVE")]
+
+
 def test_a_late_statement_splits_the_version_it_falls_into(desk: Desk) -> None:
     second = "2025-09-02T00:00:00Z"
     desk.land(
@@ -97,9 +152,11 @@ def test_a_late_statement_splits_the_version_it_falls_into(desk: Desk) -> None:
             security("SPLIT", issuer="B", asOf=second),
             security("EARLIER", issuer="C", asOf=second),
             security("SAME", asOf="2025-08-01T00:00:00Z"),
+            security("STATED_ONCE", asOf="2025-08-01T00:00:00Z", status="DELETED"),
         ],
     )
     desk.build()
+    assert [row[1:] for row in history(desk, "STATED_ONCE")] == [(1, 1), (1, None)]
     assert history(desk, "SPLIT") == [("A", 0, 2), ("B", 2, 3), ("C", 3, None)]
     assert history(desk, "EARLIER") == [("A", 0, 2), ("C", 2, None)]
     assert history(desk, "SAME") == [("First", 0, None)]
@@ -108,11 +165,12 @@ def test_a_late_statement_splits_the_version_it_falls_into(desk: Desk) -> None:
     assert desk.fingerprints() == incremental
 
 
-def test_every_instrument_has_one_current_version_and_no_gap(desk: Desk) -> None:
+def test_every_instrument_not_deleted_has_one_current_version_and_no_gap(desk: Desk) -> None:
     broken = desk.query(
         "select instrument_id from gold.dim_securities group by 1 having "
         "count(*) filter (where is_current) <> 1 or count(*) <> max(version) or "
-        "list(valid_to order by version)[:-2] <> list(valid_from order by version)[2:]"
+        "list(valid_to order by version)[:-2] <> list(valid_from order by version)[2:] "
+        "except values ('GONE'), ('NEVER'), ('STATED_ONCE')"
     )
     assert broken == []
 

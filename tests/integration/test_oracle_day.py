@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ingestion.generate.stream import stream
 from tests import oracle
 from tests.desk import Desk
 from tests.oracle import Delivered, Row
+from tests.oracle_quality import Quote, best
 
 PLAN = Plan(
     seed=5,
@@ -229,24 +230,36 @@ def test_enriched_trades_carry_the_security_as_it_was(day: Day, desk: Desk) -> N
     assert sorted(found, key=str) == sorted(expected, key=str)
 
 
-def test_trades_meet_the_last_firm_two_sided_quote_before_them(day: Day, desk: Desk) -> None:
+def test_trades_meet_the_best_firm_quotes_in_force_before_them(day: Day, desk: Desk) -> None:
+    # A side has a life of its own: a one-sided row leaves the other side as it was.
     quotes = defaultdict(list)
     for quote in day.kept["quotes"]:
-        sides = (quote["bid_price"], quote["bid_size"], quote["offer_price"], quote["offer_size"])
-        if all(sides) and (quote["quote_type"] or "F") == "F":
-            quotes[quote["instrument_id"]].append(quote)
-    expected = {}
-    lifetime = timedelta(minutes=15) // timedelta(microseconds=1) * 1_000
-    for trade in day.events:
-        moment = trade["event_ts_ns"]
-        before = [q["event_ts_ns"] for q in quotes[trade["instrument_id"]]
-                  if q["event_ts_ns"] < moment]  # fmt: skip
-        last = max(before, default=moment - lifetime)
-        age = moment - last
-        expected[trade["trade_id"], moment] = age / 1e6 if age < lifetime else None
-    found = desk.query("select trade_id, event_ts_ns, quote_age_ms from gold.enriched_trades")
-    assert {(trade_id, moment): age for trade_id, moment, age in found} == expected
-    assert sum(age is not None for age in expected.values()) > 100
+        if (quote["quote_type"] or "F") != "F":
+            continue
+        instrument, at = quote["instrument_id"], quote["event_ts_ns"]
+        for side in ("bid", "offer"):
+            if quote["side"] not in (None, side.upper()):
+                continue
+            form = "" if quote["side"] else f"{side}_"
+            price, size = quote[f"{form}price"], quote[f"{form}size"]
+            live = int(price * 10**9) if price and size and quote["action"] != "DELETE" else None
+            quoter = f"{quote['dealer_id']} {quote['venue']} {side}"
+            sides = (live, None) if side == "bid" else (None, live)
+            quotes[instrument].append(Quote(instrument, quoter, at, *sides))
+    expected = {
+        (trade["trade_id"], trade["event_ts_ns"]): best(
+            quotes[trade["instrument_id"]], trade["event_ts_ns"] - 1
+        )
+        for trade in day.events
+    }
+    found = desk.query(
+        "select trade_id, event_ts_ns, quote_bid_price, quote_offer_price from gold.enriched_trades"
+    )
+    assert {
+        (trade_id, moment): tuple(side and int(side * 10**9) for side in sides)
+        for trade_id, moment, *sides in found
+    } == expected
+    assert sum(None not in sides for sides in expected.values()) > 100
 
 
 def test_midnight_in_new_york_starts_the_day(desk: Desk) -> None:

@@ -6,7 +6,7 @@
              [event_hour], [landed_hour] or [instrument_id];
       reach  how far a changed part of a parent reaches into this model, per parent
              (default `hour`): hour | hour_and_next | hour_before | around | session |
-             next_session | onward | days:N | instrument | key | validity | none.
+             next_session | onward | from_hour | days:N | instrument | key | validity | none.
     and reads its inputs through `touched(ref(...))`. On a first build that is the whole table;
     afterwards it is the rows of the parts in this model's scope.
 #}
@@ -234,6 +234,10 @@
         {% set steps = {'hour_and_next': '0, 1', 'hour_before': '-1, 0', 'around': '-1, 0, 1'}[reach] %}
         {% do return("select d.instrument_id, d.hour + interval (step) hour from audit.dirty as d, "
             ~ "unnest([" ~ steps ~ "]) as steps(step) where d.is_open and d.model = '" ~ parent ~ "'") %}
+    {% elif reach.startswith('days:') and 'instrument_id' not in config.require('by') %}
+        {% do return("select null::varchar, unnest(generate_series(d.hour - interval 1 day, d.hour + interval "
+            ~ reach[5:] ~ " day, interval 1 hour)) from (select distinct hour from audit.dirty as d where "
+            ~ "d.is_open and d.model = '" ~ parent ~ "') as d") %}
     {% elif reach == 'onward' or reach.startswith('days:') %}
         {% set until = '' if reach == 'onward' else
             ' and t.' ~ hour_in(config.require('by')) ~ ' <= d.hour + interval ' ~ reach[5:] ~ ' day' %}
@@ -244,6 +248,8 @@
             ~ parent ~ "'") %}
     {% elif reach == 'session' %}
         {% do return(hours_of_sessions("select d.instrument_id, d.hour " ~ dirty)) %}
+    {% elif reach == 'from_hour' %}
+        {% do return(hours_from("select d.instrument_id, d.hour " ~ dirty)) %}
     {% elif reach == 'validity' %}
         {% set hour = hour_in(config.require('by')) %}
         {% do return("select distinct t.instrument_id, t." ~ hour ~ " from " ~ this

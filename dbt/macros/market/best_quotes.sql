@@ -34,19 +34,20 @@ with quoters as (
 turns as not materialized (
     select
         {{ part }}, source, quoted_at, dealer_id, side, from_ns as at_ns, price,
-        coalesce(size, -1) as size, since_ns
+        coalesce(size, cast(-1 as decimal(28, 8))) as size, since_ns
     from {{ own }}
     where {{ wanted }}
     union all
-    select {{ part }}, source, quoted_at, dealer_id, side, to_ns, 0, null, null
+    select {{ part }}, source, quoted_at, dealer_id, side, to_ns,
+        cast(0 as decimal(18, 9)), null, null
     from {{ own }}
     where {{ wanted }} and not is_followed and to_ns < {{ hour_ns }} + 3600000000000
     union all
     -- What was in force just before an hour says whether its first state is a new one.
     select
         {{ instrument }}, event_hour + interval 1 hour, source, quoted_at, dealer_id, side,
-        to_ns - s.step, case when s.step = 1 then price else 0 end,
-        case when s.step = 1 then coalesce(size, -1) end, case when s.step = 1 then since_ns end
+        to_ns - s.step, case when s.step = 1 then price else cast(0 as decimal(18, 9)) end,
+        case when s.step = 1 then coalesce(size, cast(-1 as decimal(28, 8))) end, case when s.step = 1 then since_ns end
     from {{ before }}
     cross join (values (0), (1)) as s (step)
     where {{ wanted }} and to_ns = {{ hour_ns }} + 3600000000000

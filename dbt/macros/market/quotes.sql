@@ -52,8 +52,14 @@
 {%- endmacro %}
 
 
+{# A price, 0 where there is none. #}
+{% macro or_zero(price) -%}
+    cast(coalesce({{ price }}, 0) as decimal(18, 9))
+{%- endmacro %}
+
+
 {# Quotes as messages that replace a side or both: price 0 withdraws. A quote lives until
-   `expires_ns`: its time to live, or the end of the session (20:00 New York for equities). #}
+   `expires_ns`: its time to live, or the end of the session (20:00 New York for equities). Yields are no prices and have no place in a best price. #}
 {% macro quote_messages(quotes) %}
     select
         q.instrument_id,
@@ -75,16 +81,16 @@
         ) as expires_ns,
         q.touches_bid,
         q.touches_offer,
-        coalesce(q.live_bid_price, 0) as bid_price,
+        {{ or_zero('q.live_bid_price') }} as bid_price,
         q.live_bid_size as bid_size,
-        coalesce(q.live_offer_price, 0) as offer_price,
+        {{ or_zero('q.live_offer_price') }} as offer_price,
         q.live_offer_size as offer_size,
         cast(null as bigint) as bid_since_ns,
         cast(null as bigint) as offer_since_ns
     from {{ quotes }} as q
     inner join {{ ref('sessions') }} as s
         on q.calendar = s.calendar and q.session_date = s.session_date
-    where q.touches_bid or q.touches_offer
+    where (q.touches_bid or q.touches_offer) and q.quoted_in = 'price'
 {% endmacro %}
 
 
@@ -92,6 +98,7 @@
    messages all speak of both sides, else lane 1 for the bid and 2 for the offer. Of several
    messages of one lane and nanosecond only the last stands. CTEs, to follow `messages`. #}
 {% macro in_lanes() %}
+{% if has_one_sided() %}
 one_sided as (
     select distinct {{ quoter() }}
     from messages
@@ -111,6 +118,11 @@ laned as not materialized (
     from messages as m
     where touches_offer and exists (select 1 from one_sided as o where {{ same_quoter('m', 'o') }})
 ),
+{% else %}
+laned as not materialized (
+    select *, 0 as lane from messages
+),
+{% endif %}
 
 crowded as (
     select distinct instrument_id, at_ns
@@ -175,16 +187,20 @@ changes as (
 {%- endmacro %}
 
 
-{# Is there a dealer among the quotes of this build who quotes one side at a time? Only then can
-   one side's quote make the other side's invalid. #}
-{% macro has_one_sided_dealers() %}
+{# Does anybody quote one side at a time, and does a dealer? Only then are lanes needed, and can one
+   side's quote make the other side's invalid. The answer saves time and changes no row. #}
+{% macro has_one_sided(condition='true') %}
     {% if not execute or model.resource_type != 'model' or flags.WHICH not in ['build', 'run'] %}
         {% do return(true) %}
     {% endif %}
     {% set found = run_query(
-        "select count(*) from " ~ ref('quotes') ~ " where feed_kind = 'dealer' and side is not null"
+        "select count(*) from " ~ ref('quotes') ~ " where side is not null and " ~ condition
     ) %}
     {% do return(found.columns[0].values()[0] > 0) %}
+{% endmacro %}
+
+{% macro has_one_sided_dealers() %}
+    {% do return(has_one_sided("feed_kind = 'dealer'")) %}
 {% endmacro %}
 
 

@@ -1,4 +1,7 @@
-{{ config(by=['event_hour']) }}
+{{ config(
+    by=['event_hour'],
+    reach={'silver.security_versions': 'none', 'silver.security_restatements': 'none'},
+) }}
 
 -- ok = silver + declared duplicates + lifecycle + filtered, per unit and hour of event time.
 -- Lifecycle are trades that a correction or cancel replaced, and the messages that did it or wait

@@ -64,7 +64,7 @@ select
     bool_or(side = 'BID') as touches_bid,
     bool_or(side = 'OFFER') as touches_offer,
     {% for side in ['bid', 'offer'] %}
-        coalesce(max(price) filter (where side = '{{ side | upper }}'), 0) as {{ side }}_price,
+        {{ or_zero("max(price) filter (where side = '" ~ side | upper ~ "')") }} as {{ side }}_price,
         max(size) filter (where side = '{{ side | upper }}') as {{ side }}_size,
         max(since_ns) filter (where side = '{{ side | upper }}') as {{ side }}_since_ns {{- ',' if not loop.last }}
     {% endfor %}

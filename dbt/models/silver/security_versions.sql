@@ -1,51 +1,83 @@
 {{ config(
     by=['instrument_id'],
-    reach={'silver.securities_history': 'key'},
+    reach={'bronze.securities': 'key'},
     valid=['valid_from', 'valid_to'],
     derived=['version', 'is_current'],
 ) }}
 
-with statements as (
-    select *
-    from {{ touched(ref('securities_history')) }}
-    where outcome = 'version'
+with landed as not materialized (
+    select * from {{ touched(ref('stg_securities')) }}
 ),
 
-numbered as (
+judged as materialized (
+    {{ judged_statements('landed') }}
+),
+
+-- A deletion ends the version before it and is itself a row of no length, [t, t): nothing is
+-- joined to it, and what follows it is a gap until the security is stated again.
+dated as (
     select
-        *,
-        row_number() over (partition by instrument_id order by as_of_ns) as version,
-        lead(as_of) over (partition by instrument_id order by as_of_ns) as valid_to
-    from statements
+        unit,
+        position,
+        row_number() over in_order as version,
+        case when is_deleted then as_of else lead(as_of) over in_order end as valid_to,
+        case
+            when is_deleted then 'DELETE'
+            when was_deleted then 'REACTIVATE'
+            when row_number() over in_order = 1 then 'INSERT'
+            else 'UPDATE'
+        end as change_type
+    from judged
+    where outcome = 'version'
+    window in_order as (partition by instrument_id order by as_of_ns)
+),
+
+versions as (
+    select l.*, d.version, d.valid_to, d.change_type
+    from landed as l
+    inner join dated as d on l.unit = d.unit and l.position = d.position
+    union all
+    select
+        l.*,
+        1 as version,
+        case when l.status = 'DELETED' then l.as_of end as valid_to,
+        case when l.status = 'DELETED' then 'DELETE' else 'INSERT' end as change_type
+    from landed as l
+    where not exists (
+        select 1
+        from judged as j
+        where j.instrument_id = l.instrument_id
+    )
 ),
 
 -- Nothing is known of an instrument before its first statement: that one is assumed to have held.
-dated as (
+started as (
     select
         *,
-        case when version = 1 then timestamptz '1970-01-01 00:00:00+00' else as_of end as valid_from
-    from numbered
+        change_type = 'INSERT' as is_start_assumed,
+        case
+            when change_type = 'INSERT' then timestamptz '1970-01-01 00:00:00+00' else as_of
+        end as valid_from
+    from versions
 )
 
 select
     {{ key_of(['instrument_id', 'epoch_us(valid_from)']) }} as security_sk,
     instrument_id,
-    security_name,
-    cusip,
-    isin,
-    market_segment,
-    issuer,
-    currency,
-    tick_size,
-    price_multiplier,
+    {{ tracked_attributes() | join(',\n    ') }},
+    source,
     valid_from,
     valid_to,
     valid_to is null as is_current,
     version::integer as version,
-    version = 1 as is_start_assumed,
-    case when version = 1 then 'INSERT' else 'UPDATE' end as change_type,
-    change_hash,
+    is_start_assumed,
+    change_type,
+    {{ change_hash() }} as change_hash,
+    as_of_ns,
     as_of,
+    {{ timestamp_of('recv_ts_ns') }} as recorded_at,
+    event_hour,
     unit,
-    position
-from dated
+    position,
+    batch
+from started

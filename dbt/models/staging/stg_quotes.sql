@@ -76,7 +76,8 @@ timed as (
         coalesce(f.feed_kind, d.feed_kind) as feed_kind,
         case when f.source is null then d.quote_ttl_seconds else f.quote_ttl_seconds end
         * 1000000000 as quote_ttl_ns,
-        coalesce(f.has_size, d.has_size) as has_size
+        coalesce(f.has_size, d.has_size) as has_size,
+        coalesce(f.quoted_in, d.quoted_in) as quoted_in
     from (
         select * from reported
         union all

@@ -10,7 +10,8 @@
     model, key='instrument_id', valid_from='valid_from', valid_to='valid_to', gap_after='false',
     gap_before='false', hour=none, parent=none
 ) %}
-    {% set key = columns_of(key) | join(', ') %}
+    {% set keys = columns_of(key) %}
+    {% set key = keys | join(', ') %}
     select *
     from (
         select
@@ -21,7 +22,18 @@
             lead({{ valid_from }}) over followed as following,
             coalesce(lead({{ gap_before }}) over followed, false) as gap_before
         from {{ model }}
-        where {{ in_touched_parts([dirty_name(model, parent)], hour) }}
+        where
+            {{ in_touched_parts([dirty_name(model, parent)], hour) }}
+            {% if keys == ['instrument_id'] and not hour %}
+                -- most keys of a table of versions have one row: those need no order
+                and {{ key_was_touched(dirty_name(model, parent)) }}
+                and (
+                    {{ valid_from }} >= {{ valid_to }}
+                    or instrument_id in (
+                        select instrument_id from {{ model }} group by instrument_id having count(*) > 1
+                    )
+                )
+            {% endif %}
         window followed as (partition by {{ key }} order by {{ valid_from }}, {{ valid_to }} nulls last)
     ) as intervals
     where

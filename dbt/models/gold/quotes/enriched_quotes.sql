@@ -1,10 +1,18 @@
 {{ config(
     by=['instrument_id', 'event_hour'],
     reach={'silver.security_versions': 'validity'},
+    contract={'enforced': true},
 ) }}
 
 with quotes as (
-    select * from {{ touched(ref('quotes')) }}
+    select
+        *,
+        {{ given_price('BID') }} as given_bid_price,
+        {{ given_price('OFFER') }} as given_offer_price,
+        {{ given_size('BID') }} as given_bid_size,
+        {{ given_size('OFFER') }} as given_offer_size,
+        live_bid_price is not null and live_offer_price is not null as is_two_sided
+    from {{ touched(ref('quotes')) }}
 ),
 
 securities as (
@@ -12,24 +20,21 @@ securities as (
     from {{ touched(ref('security_versions'), by=['instrument_id']) }}
 ),
 
--- A side without price or size is withdrawn; a spread needs both.
-two_sided as (
-    select
-        *,
-        bid_price > 0 and bid_size > 0 and offer_price > 0 and offer_size > 0 as is_two_sided
-    from quotes
-),
-
+-- A spread needs both sides. A bid in yield stands above its offer, by the spread.
 spreads as (
     select
         *,
-        case when is_two_sided then offer_price - bid_price end as spread,
-        case when is_two_sided then bid_price + offer_price end as twice_mid
-    from two_sided
+        case when quoted_in = 'yield' then live_bid_price - live_offer_price
+            else live_offer_price - live_bid_price
+        end as spread,
+        live_bid_price + live_offer_price as twice_mid
+    from quotes
 )
 
 select
     q.quote_key,
+    q.dataset,
+    q.source,
     q.instrument_id,
     q.dealer_id,
     q.venue,
@@ -37,17 +42,23 @@ select
     q.event_ts_ns,
     q.tie_order,
     q.event_hour,
+    q.calendar,
     q.session_date,
-    q.bid_price,
-    q.offer_price,
-    q.bid_size,
-    q.offer_size,
+    cast(case when q.touches_bid then q.given_bid_price end as decimal(18, 9)) as bid_price,
+    cast(case when q.touches_offer then q.given_offer_price end as decimal(18, 9)) as offer_price,
+    cast(case when q.touches_bid then q.given_bid_size end as decimal(28, 8)) as bid_size,
+    cast(case when q.touches_offer then q.given_offer_size end as decimal(28, 8)) as offer_size,
+    q.side,
     q.quote_type,
-    coalesce(q.is_two_sided, false) as is_two_sided,
+    q.feed_kind,
+    q.is_two_sided,
     cast(q.twice_mid * cast(0.5 as decimal(2, 1)) as decimal(28, 10)) as mid,
     cast(q.spread as decimal(19, 9)) as spread,
-    q.spread * 200 / nullif(q.twice_mid, 0) as spread_pct,
-    q.spread * 20000 / nullif(q.twice_mid, 0) as spread_bps,
+    case when q.quoted_in = 'price' then q.spread * 200 / nullif(q.twice_mid, 0) end as spread_pct,
+    case
+        when q.quoted_in = 'price' then q.spread * 20000 / nullif(q.twice_mid, 0)
+        else cast(q.spread * 100 as double)
+    end as spread_bps,
     q.spread = 0 as is_locked,
     q.spread < 0 as is_crossed,
     q.security_sk,

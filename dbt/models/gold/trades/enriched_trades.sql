@@ -1,10 +1,10 @@
 {{ config(
     by=['instrument_id', 'event_hour'],
-    reach={'gold.enriched_quotes': 'hour_and_next', 'silver.security_versions': 'validity'},
+    reach={'gold.best_quotes': 'hour_and_next', 'silver.security_versions': 'validity'},
 ) }}
 
 with trades as (
-    select * from {{ touched(ref('trades')) }}
+    select t.*, {{ reference_ns() }} as reference_ns from {{ touched(ref('trades')) }} as t
 ),
 
 securities as (
@@ -12,15 +12,31 @@ securities as (
     from {{ touched(ref('security_versions'), by=['instrument_id']) }}
 ),
 
--- The last state at each moment: a trade is compared with quotes strictly before it.
-quotes as (
+best as (
     select
-        instrument_id,
-        event_ts_ns,
-        max_by((bid_price, offer_price, spread_bps, dealer_id), tie_order) as last
-    from {{ touched(ref('enriched_quotes'), hours_back=1) }}
-    where is_two_sided and quote_type = 'F'
-    group by all
+        instrument_id, event_hour, valid_from_ns, valid_to_ns, starts_state,
+        best_bid, best_offer, bid_size, offer_size, bid_leader, offer_leader
+    from {{ touched(ref('best_quotes'), hours_back=1) }}
+),
+
+states as (
+    {{ begun_states('best') }}
+),
+
+quoted as (
+    {{ in_force('trades', 'states', 'reference_ns', 'valid_from_ns', '>', {
+        'valid_to_ns': 'valid_to_ns', 'began_ns': 'began_ns', 'best_bid': 'best_bid',
+        'best_offer': 'best_offer', 'bid_size': 'bid_size', 'offer_size': 'offer_size',
+        'bid_leader': 'bid_leader', 'offer_leader': 'offer_leader',
+    }) }}
+),
+
+judged as (
+    select
+        q.*,
+        {{ quote_status('q', 'q.reference_ns') }} as quote_status,
+        q.valid_to_ns >= q.reference_ns as is_quoted
+    from quoted as q
 )
 
 select
@@ -28,21 +44,36 @@ select
     t.trade_id,
     t.instrument_id,
     t.venue,
+    t.source,
     t.event_ts,
     t.event_ts_ns,
     t.tie_order,
     t.event_hour,
+    t.calendar,
     t.session_date,
+    t.session_type,
     t.price,
     t.quantity,
     t.side,
     t.trader_id,
     t.notional,
-    case when {{ quote_lives() }} then q.last[1] end as quote_bid_price,
-    case when {{ quote_lives() }} then q.last[2] end as quote_offer_price,
-    case when {{ quote_lives() }} then q.last[3] end as quote_spread_bps,
-    case when {{ quote_lives() }} then q.last[4] end as quote_dealer_id,
-    case when {{ quote_lives() }} then (t.event_ts_ns - q.event_ts_ns) / 1e6 end as quote_age_ms,
+    t.is_price_eligible,
+    t.is_volume_eligible,
+    t.is_cross,
+    t.is_outlier,
+    {% for side in ['bid', 'offer'] %}
+        case when t.is_quoted then cast(t.best_{{ side }} as decimal(18, 9)) end as quote_{{ side }}_price,
+        case when t.is_quoted then cast(t.{{ side }}_size as decimal(38, 8)) end as quote_{{ side }}_size,
+        case when t.is_quoted then t.{{ side }}_leader end as quote_{{ side }}_dealer_id,
+    {% endfor %}
+    case
+        when t.is_quoted then {{ bps_of_mid('t.best_offer - t.best_bid', 't.best_bid + t.best_offer') }}
+    end as quote_spread_bps,
+    case
+        when t.is_quoted and t.event_ts_ns - t.began_ns < 3600000000000
+            then cast(t.event_ts_ns - t.began_ns as double) / 1e6
+    end as quote_age_ms,
+    t.quote_status,
     t.security_sk,
     s.security_name,
     s.issuer,
@@ -50,7 +81,5 @@ select
     s.cusip,
     s.isin,
     t.security_sk is null as is_parked
-from trades as t
-asof left join quotes as q
-    on t.instrument_id = q.instrument_id and t.event_ts_ns > q.event_ts_ns
+from judged as t
 left join securities as s on t.security_sk = s.security_sk

@@ -1,0 +1,1 @@
+"""Statistics and models over published gold."""
