@@ -1,4 +1,8 @@
-{{ config(by=['instrument_id', 'event_hour'], reach={'silver.quote_hours': 'session'}) }}
+{{ config(
+    by=['instrument_id', 'event_hour'],
+    reach={'silver.quote_hours': 'session'},
+    published=false,
+) }}
 
 -- The quotes in force when an hour begins: the last of earlier hours of the session, with since
 -- when they stand at their price.

@@ -1,4 +1,7 @@
-{{ config(by=['instrument_id', 'event_hour']) }}
+{{ config(
+    by=['instrument_id', 'event_hour'],
+    published=false,
+) }}
 
 -- What each hour leaves behind of every dealer's quote: its first and its last state, and since
 -- when the last price stood, as far as the hour knows.

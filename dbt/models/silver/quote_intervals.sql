@@ -1,4 +1,7 @@
-{{ config(by=['instrument_id', 'event_hour']) }}
+{{ config(
+    by=['instrument_id', 'event_hour'],
+    published=false,
+) }}
 
 -- The life of each side of every dealer's quote (analytics.md 9), cut at full hours: from the
 -- quote until the dealer replaces or withdraws it, its time to live or the session ends.
