@@ -1,4 +1,4 @@
-"""Models and columns say what they are, gold keeps its contracts, documentation is one file."""
+"""Every model and column says what it is, gold keeps its contracts, and the docs are one file."""
 
 import json
 from pathlib import Path
@@ -53,10 +53,15 @@ def test_every_table_and_view_of_gold_keeps_an_enforced_contract(manifest: dict[
 
 def test_every_exposure_says_who_reads_what(manifest: dict[str, Any]) -> None:
     exposures = manifest["exposures"].values()
-    names = {e["name"] for e in exposures}
-    assert names >= {"duckdb_desk", "parquet_export", "status", "reconcile"}
-    holes = [e["name"] for e in exposures if not e["description"] or not e["depends_on"]["nodes"]]
-    assert holes == []
+    assert {e["name"] for e in exposures} >= {
+        "duckdb_desk",
+        "parquet_export",
+        "status",
+        "reconcile",
+    }
+    assert [
+        e["name"] for e in exposures if not e["description"] or not e["depends_on"]["nodes"]
+    ] == []
 
 
 @pytest.mark.slow

@@ -199,14 +199,12 @@ changes as (
     {% do return(found.columns[0].values()[0] > 0) %}
 {% endmacro %}
 
-{% macro has_one_sided_dealers() %}
-    {% do return(has_one_sided("feed_kind = 'dealer'")) %}
-{% endmacro %}
-
-
 {# Lives with those of one-sided dealers split where their own bid and offer cross or uncross: the
    tail of a query, after CTE `lives`. #}
 {% macro validated_lives() %}
+{% if not has_one_sided("feed_kind = 'dealer'") %}
+select * exclude (lane) from lives
+{% else %}
 select * exclude (lane) from lives where lane = 0 or feed_kind <> 'dealer'
 union all by name
 select * from (
@@ -279,4 +277,5 @@ select * from (
     from split
     window in_order as (partition by {{ quoter() }}, side order by from_ns)
 ) as validated
+{% endif %}
 {% endmacro %}
