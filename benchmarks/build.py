@@ -42,7 +42,7 @@ class Cost:
 
 
 def run(*command: str, **environment: str) -> Cost:
-    """Run a command of this project to its end. Raises RuntimeError with what it said if it fails."""
+    """Run a command of this project to its end. If it fails: RuntimeError with what it said."""
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as told:
         process = subprocess.Popen(
@@ -198,7 +198,8 @@ def show_beside(found: dict[str, Any]) -> None:
     shown("dbt build beside its own SQL", ("", "seconds", "CPU s", "peak GB"), [
         ("dbt build", f"{built.seconds:.1f}", f"{built.cpu:.1f}", f"{built.peak_gb:.2f}"),
         ("of it publishing", "", f"{published:.1f}", ""),
-        ("the same SQL in DuckDB", f"{direct.seconds:.1f}", f"{direct.cpu:.1f}", f"{direct.peak_gb:.2f}"),
+        ("the same SQL in DuckDB",
+         f"{direct.seconds:.1f}", f"{direct.cpu:.1f}", f"{direct.peak_gb:.2f}"),
         (f"ratio without publishing (target {OVERHEAD})", "", f"{ratio:.2f}", ""),
         (f"memory limit {MEMORY} (target {PEAK_GB:g} GB)", "", "", f"{built.peak_gb:.2f}"),
     ])  # fmt: skip
@@ -222,9 +223,9 @@ def show_hour(found: dict[int, dict[str, Any]]) -> None:
 
 def show_day(cost: Cost) -> None:
     """A whole day from bronze to published gold."""
-    shown(f"the full generator, bronze to published gold (target {DAY_SECONDS:.0f} s)",
-          ("", "seconds", "CPU s", "peak GB"),
-          [("dbt build", f"{cost.seconds:.1f}", f"{cost.cpu:.1f}", f"{cost.peak_gb:.2f}")])  # fmt: skip
+    title = f"the full generator, bronze to published gold (target {DAY_SECONDS:.0f} s)"
+    row = ("dbt build", f"{cost.seconds:.1f}", f"{cost.cpu:.1f}", f"{cost.peak_gb:.2f}")
+    shown(title, ("", "seconds", "CPU s", "peak GB"), [row])
 
 
 def main() -> None:

@@ -88,7 +88,7 @@ class Print:
 
 
 def outliers(prints: Sequence[Print], previous_close: Fraction | None) -> dict[int, bool]:
-    """Place of each print that strays from its reference -> is it an outlier (False: a new level)."""
+    """Place of each print that strays from its reference -> an outlier? (False: a new level)."""
     stray = [_strays(prints, place, previous_close) for place in range(len(prints))]
     found: dict[int, bool] = {}
     place = 0

@@ -138,7 +138,8 @@ def test_golden_candle_g1_is_exact_at_every_width(desk: Desk) -> None:
     for width, start in starts.items():
         assert desk.query(
             "select epoch(window_start)::bigint, open, high, low, close, volume, trade_count, "
-            f"vwap, vwap_notional from gold.candles_{width} where session_scope = 'all' and instrument_id = 'G1'"
+            f"vwap, vwap_notional from gold.candles_{width} "
+            "where session_scope = 'all' and instrument_id = 'G1'"
         ) == [(start, *expected)], width
 
 

@@ -12,13 +12,14 @@ from tests.oracle_trades import Print, outliers
 
 OPEN = datetime(2025, 10, 1, 13, 30)
 FLAGS = (
-    "select substr(trade_id, 2)::int, trade_outliers.is_outlier from silver.trade_outliers join silver.trades "
-    "using (trade_key) where trades.session_date = '{}' and trades.instrument_id = 'AAPL' order by 1"
+    "select substr(trade_id, 2)::int, trade_outliers.is_outlier "
+    "from silver.trade_outliers join silver.trades using (trade_key) "
+    "where trades.session_date = '{}' and trades.instrument_id = 'AAPL' order by 1"
 )
 
 
 def day(seed: int, number: int, level: int) -> list[tuple[datetime, Fraction]]:
-    """Prints of one session around a level, with fat fingers, a jump that stays and one that does not."""
+    """A session's prints around a level: fat fingers, a jump that stays and one that does not."""
     rng = random.Random(seed)
     prints = []
     for place in range(300):
@@ -52,7 +53,7 @@ def judged(shared_desk: Desk) -> tuple[Desk, list[list[tuple[datetime, Fraction]
 
 
 def expected(days: list[list[tuple[datetime, Fraction]]]) -> list[dict[int, bool]]:
-    """Flags of both sessions; the close of the first is its last print (no auction, no early end)."""
+    """Flags of both sessions; the first closes at its last print (no auction, no early end)."""
     found = []
     previous: Fraction | None = None
     for number, prints in enumerate(days):

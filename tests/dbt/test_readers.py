@@ -21,11 +21,14 @@ ONE_TRUTH = """
 select
     (select number from audit.publication) as publication,
     (select count(*) from silver.trades) as silver_rows,
-    (select sum(trade_count) from gold.candles_1s where session_scope = 'all' and venue = 'ALL') as candle_rows,
-    (select sum(trade_count) from gold.candles_1d where session_scope = 'all' and venue = 'ALL') as day_rows,
+    (select sum(trade_count) from gold.candles_1s
+     where session_scope = 'all' and venue = 'ALL') as candle_rows,
+    (select sum(trade_count) from gold.candles_1d
+     where session_scope = 'all' and venue = 'ALL') as day_rows,
     (select count(*) from gold.enriched_trades) as enriched_rows,
     (select sum(notional) from silver.trades) as silver_notional,
-    (select sum(notional) from gold.candles_1h where session_scope = 'all' and venue = 'ALL') as candle_notional
+    (select sum(notional) from gold.candles_1h
+     where session_scope = 'all' and venue = 'ALL') as candle_notional
 """
 
 

@@ -119,7 +119,8 @@ def seen(desk: Desk) -> Any:
 def candles(desk: Desk, width: str) -> dict[tuple[str, int], oracle.Candle]:
     rows = desk.query(
         "select instrument_id, epoch_ns(window_start), open, high, low, close, volume, "
-        f"trade_count, vwap_notional from gold.candles_{width} where session_scope = 'all' and venue = 'ALL'"
+        f"trade_count, vwap_notional from gold.candles_{width} "
+        "where session_scope = 'all' and venue = 'ALL'"
     )
     return {row[:2]: oracle.Candle(*row[2:]) for row in rows}
 

@@ -178,7 +178,8 @@ def test_candles_after_copies_and_late_records_are_those_of_the_oracle(
     events, _ = oracle.deduplicate(story.rows())
     found = story.desk.query(
         "select instrument_id, epoch_ns(window_start), open, high, low, close, volume, "
-        f"trade_count, vwap_notional from gold.candles_{width} where session_scope = 'all' and venue = 'ALL'"
+        f"trade_count, vwap_notional from gold.candles_{width} "
+        "where session_scope = 'all' and venue = 'ALL'"
     )
     assert {row[:2]: oracle.Candle(*row[2:]) for row in found} == oracle.candles(events, width)
 

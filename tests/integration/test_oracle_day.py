@@ -168,7 +168,8 @@ def test_candles_of_every_venue_and_of_all_are_those_of_the_oracle(
         expected = oracle.candles(among, width)
         candles = desk.query(
             "select instrument_id, epoch_ns(window_start), open, high, low, close, volume, "
-            f"trade_count, vwap_notional, vwap from gold.candles_{width} where session_scope = 'all' and venue = '{venue}'"
+            f"trade_count, vwap_notional, vwap from gold.candles_{width} "
+            f"where session_scope = 'all' and venue = '{venue}'"
         )
         assert len(candles) == len(expected)
         exact = {row[:2]: oracle.Candle(*row[2:9]) for row in candles}
@@ -199,7 +200,8 @@ def test_the_sums_that_candles_carry_are_those_of_their_trades(
     expected = {key: (*sums[key], min(moments), max(moments)) for key, moments in bounds.items()}
     found = desk.query(
         "select instrument_id, epoch_ns(window_start), notional, vwap_quantity, buy_volume, "
-        f"sell_volume, first_ts_ns, last_ts_ns from gold.candles_{width} where session_scope = 'all' and venue = 'ALL'"
+        f"sell_volume, first_ts_ns, last_ts_ns from gold.candles_{width} "
+        "where session_scope = 'all' and venue = 'ALL'"
     )
     assert {row[:2]: row[2:] for row in found} == expected
 

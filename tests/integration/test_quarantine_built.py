@@ -82,8 +82,10 @@ def test_candles_are_those_of_a_lake_where_it_was_right_from_the_start(
 
 
 def test_a_candle_counts_replayed_trades_once_and_in_their_order(mended: Desk) -> None:
-    (day,) = mended.query("select open, high, low, close, volume, trade_count from "
-                          "gold.candles_1d where session_scope = 'all' and instrument_id = 'BOND_1'")  # fmt: skip
+    (day,) = mended.query(
+        "select open, high, low, close, volume, trade_count from gold.candles_1d "
+        "where session_scope = 'all' and instrument_id = 'BOND_1'"
+    )
     assert [int(value) for value in day] == [99, 104, 99, 101, 3 + 5 + 7 + 11, 4]
 
 

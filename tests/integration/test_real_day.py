@@ -97,7 +97,8 @@ def test_candles_hold_the_days_shares_and_its_average_price(whole: Desk) -> None
         "where session_scope = 'all' and venue = 'ALL'"
     ) == [(8_078, 22)]
     assert whole.query(
-        "select count(*), sum(quantity) from gold.excluded_trades where reason = 'NOT_VOLUME_ELIGIBLE'"
+        "select count(*), sum(quantity) from gold.excluded_trades "
+        "where reason = 'NOT_VOLUME_ELIGIBLE'"
     ) == [(3, NOT_VOLUME_SHARES)]
     prints = [line.split(b",") for line in lines(TRADES) if line]
     priced = [p for p in prints if not int(p[4], 16) & NO_PRICE]

@@ -34,7 +34,8 @@ with bronze as (
 
 silver as (
     select
-        dataset, unit, event_hour, is_duplicate, state not in ('current', 'duplicate') as is_lifecycle, quantity
+        dataset, unit, event_hour, is_duplicate,
+        state not in ('current', 'duplicate') as is_lifecycle, quantity
     from {{ touched(ref('trades_history')) }}
     union all
     select

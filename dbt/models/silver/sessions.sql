@@ -3,7 +3,7 @@
 -- Every session date of every calendar from 1990 to 2050, with its bounds (analytics.md 0.2).
 -- The bounds are minutes from the local midnight of the session date.
 with calendars as (
-    select *
+    select rules.*
     from (
         values
         ('us_equity', 'America/New_York', 240, 570, 960, 1200),
@@ -37,14 +37,14 @@ dated as (
 bounded as (
     select
         *,
-        {{ session_start() }} as session_start,
-        {{ session_end() }} as session_end,
         {% for bound in ['extended_open', 'regular_open', 'regular_close', 'extended_close'] %}
             case
                 when is_trading_day
                     then {{ utc_of('cast(session_date as timestamp) + ' ~ minutes(bound), 'zone') }}
             end as {{ bound }}_ts,
         {% endfor %}
+        {{ session_start() }} as session_start,
+        {{ session_end() }} as session_end
     from dated
 )
 

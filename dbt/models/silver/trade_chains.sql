@@ -26,14 +26,21 @@ walked as (
     where w.depth < 100
 ),
 
+deepest as (
+    select trade_key, max_by(root_id, depth) as root_id, max(depth) as depth
+    from walked
+    group by trade_key
+),
+
 rooted as (
-    select m.*, w.root_id, w.depth
+    select m.*, d.root_id, d.depth
     from messages as m
-    inner join (
-        select trade_key, max_by(root_id, depth) as root_id, max(depth) as depth
-        from walked
-        group by trade_key
-    ) as w on m.trade_key = w.trade_key
+    inner join deepest as d on m.trade_key = d.trade_key
+),
+
+roots as (
+    select distinct instrument_id, source, venue, root_id
+    from rooted
 ),
 
 originals as (
@@ -41,7 +48,7 @@ originals as (
         {{ trade_key('t') }} as trade_key,
         t.*
     from {{ touched(ref('stg_trades'), by=['instrument_id']) }} as t
-    inner join (select distinct instrument_id, source, venue, root_id from rooted) as r
+    inner join roots as r
         on t.instrument_id = r.instrument_id
         and t.source = r.source
         and t.venue is not distinct from r.venue
@@ -61,7 +68,7 @@ bound as (
         and r.source = o.source
         and r.venue is not distinct from o.venue
         and r.root_id = o.trade_id
-        and o.session_date <= r.session_date
+        and r.session_date >= o.session_date
     group by all
 ),
 
@@ -91,11 +98,11 @@ ranked as (
         whole_chain as (partition by instrument_id, source, venue, root_id, chain_date),
         chain as (
             partition by instrument_id, source, venue, root_id, chain_date
-            order by version desc, recv_ts_ns nulls last, unit, position
+            order by version desc, recv_ts_ns asc nulls last, unit asc, position asc
         ),
         chain_to_end as (
             partition by instrument_id, source, venue, root_id, chain_date
-            order by version desc, recv_ts_ns nulls last, unit, position
+            order by version desc, recv_ts_ns asc nulls last, unit asc, position asc
             rows between unbounded preceding and unbounded following
         )
 )

@@ -7,8 +7,8 @@
 -- `is_outlier` is false was un-flagged: ten or more in a row agree on a new level.
 with trades as (
     select
-        trade_key, instrument_id, event_hour, session_date, coalesce(session_id, '') as session_id,
-        event_ts_ns, tie_order, price
+        t.trade_key, t.instrument_id, t.event_hour, t.session_date,
+        coalesce(t.session_id, '') as session_id, t.event_ts_ns, t.tie_order, t.price
     from {{ touched(ref('trades_history')) }} as t
     where t.state = 'current' and {{ trade_filter('t') }}
 ),
@@ -71,9 +71,10 @@ runs as (
             partition by instrument_id, session_date, session_id, strays order by event_ts_ns, tie_order
         ) as run
     from judged
-    window session_order as (
-        partition by instrument_id, session_date, session_id order by event_ts_ns, tie_order
-    )
+    window
+        session_order as (
+            partition by instrument_id, session_date, session_id order by event_ts_ns, tie_order
+        )
     qualify strays
 ),
 
@@ -90,7 +91,7 @@ heads as (
                 partition by instrument_id, session_date, session_id, run order by event_ts_ns, tie_order
             ) as place
         from runs
-    )
+    ) as placed
     where place <= 10
     group by instrument_id, session_date, session_id, run
 )

@@ -4,7 +4,5 @@ select
     t.* exclude (is_duplicate, duplicate_by, is_conflict, state, reopened),  -- noqa: RF02
     o.trade_key is not null as is_outlier
 from {{ ref('trades_history') }} as t
-left join (
-    select trade_key from {{ ref('trade_outliers') }} where is_outlier
-) as o on t.trade_key = o.trade_key
+left join {{ ref('trade_outliers') }} as o on t.trade_key = o.trade_key and o.is_outlier
 where t.state = 'current'

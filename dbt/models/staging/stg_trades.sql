@@ -80,9 +80,9 @@ identified as (
         t.*,
         {{ session_date() }} as session_date,
         case
-            when trade_id is not null then 'identity'
-            when sequence is not null then 'sequence'
-            when delivery_unit is not null then 'content'
+            when t.trade_id is not null then 'identity'
+            when t.sequence is not null then 'sequence'
+            when t.delivery_unit is not null then 'content'
             else 'position'
         end as dedup_rule,
         coalesce(f.condition_form, 'sip') as condition_form

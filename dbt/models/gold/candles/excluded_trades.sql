@@ -16,7 +16,9 @@ select
     reason
 from (
     {% if var('exclude_outliers') %}
-        select *, 'OUTLIER' as reason from {{ ref('trades') }} where is_outlier
+        select *, 'OUTLIER' as reason
+        from {{ ref('trades') }}
+        where is_outlier
         union all
     {% endif %}
     select *, 'NOT_VOLUME_ELIGIBLE'

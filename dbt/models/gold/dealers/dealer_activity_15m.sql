@@ -56,16 +56,16 @@ idle as (
     select
         p.instrument_id,
         p.dealer_id,
-        {{ quarter_of('p.step_ns') }} as quarter_ns,
-        {% for side in ['bid', 'offer', 'both', 'either'] -%}
+        {% for side in ['bid', 'offer', 'both', 'either'] %}
             sum({{ overlap_ns(
                 'greatest(p.from_ns, p.step_ns)', 'p.' ~ side ~ '_until_ns',
                 'b.valid_from_ns', 'least(b.valid_to_ns, b.step_ns + 60000000000)'
-            ) }}) as {{ side }}_idle_ns {{- ',' if not loop.last }}
+            ) }}) as {{ side }}_idle_ns,
         {% endfor %}
+        {{ quarter_of('p.step_ns') }} as quarter_ns
     from minutes as p
     inner join idle_minutes as b on p.instrument_id = b.instrument_id and p.step_ns = b.step_ns
-    group by 1, 2, 3
+    group by all
 ),
 
 quarters as (

@@ -17,11 +17,15 @@ checked as (
         *,
         case
             when cusip is not null
-                then coalesce(length(cusip) = 9 and substr(cusip, 9, 1) = {{ cusip_check_digit('cusip') }}, false)
+                then coalesce(
+                    length(cusip) = 9 and substr(cusip, 9, 1) = {{ cusip_check_digit('cusip') }}, false
+                )
         end as is_cusip_ok,
         case
             when isin is not null
-                then coalesce(length(isin) = 12 and substr(isin, 12, 1) = {{ isin_check_digit('isin') }}, false)
+                then coalesce(
+                    length(isin) = 12 and substr(isin, 12, 1) = {{ isin_check_digit('isin') }}, false
+                )
         end as is_isin_ok,
         case when substr(isin, 1, 2) in ('US', 'CA') then substr(isin, 3, 9) = cusip end as is_cusip_in_isin
     from normal
