@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
-import duckdb
 from duckdb import DuckDBPyConnection
 
 from lake import lakehouse
@@ -22,7 +21,14 @@ from lake.files import literal, quoted
 from lake.layout import Layout
 
 # What says which day a row belongs to, in this order; a moment counts by its UTC date.
-DAY_COLUMNS = ("session_date", "event_hour", "window_start", "event_ts", "landed_hour", "valid_from")
+DAY_COLUMNS = (
+    "session_date",
+    "event_hour",
+    "window_start",
+    "event_ts",
+    "landed_hour",
+    "valid_from",
+)
 MANIFEST = "_export.json"  # readers of Parquet folders skip names that begin with _
 _DATES = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 
@@ -43,6 +49,31 @@ class Exported:
     days: int
     files: int
     bytes: int
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Which rows: of a table, by the day of a column, of days in [first, after)."""
+
+    schema: str
+    name: str
+    column: str
+    first: date | None
+    after: date | None
+
+    @property
+    def table(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def rows(self) -> str:
+        """SQL of the rows, with their day."""
+        day = f"cast({quoted(self.column)} as date)"  # the connection is in UTC
+        wanted = [f"{day} >= date '{self.first}'"] if self.first else []
+        wanted += [f"{day} < date '{self.after}'"] if self.after else []
+        where = f" where {' and '.join(wanted)}" if wanted else ""
+        relation = f"{quoted(self.schema)}.{quoted(self.name)}"
+        return f"select *, {day} as export_day from {relation}{where}"
 
 
 def export(
@@ -68,15 +99,15 @@ def export(
             conn.execute(f"set memory_limit = {literal(memory)}")
         conn.execute("set preserve_insertion_order = false")
         schema, name = _found(conn, table)
-        column = _day_column(conn, schema, name, by)
+        chosen = _Chosen(schema, name, _day_column(conn, schema, name, by), first, after)
         ((number,),) = conn.execute("select number from audit.publication").fetchall()
         draft = folder.with_name(f".{folder.name}.unfinished")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
-            _copy(conn, schema, name, column, first, after, draft, progress)
-            exported = _described(conn, draft, f"{schema}.{name}", folder, number, column)
-            _expect(conn, schema, name, column, first, after, exported.rows)
+            _copy(conn, chosen, draft, progress)
+            exported = _described(conn, draft, chosen, folder, number)
+            _expect(conn, chosen, exported.rows)
             _put_in_place(draft, folder, exported)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -100,22 +131,19 @@ def _found(conn: DuckDBPyConnection, table: str) -> tuple[str, str]:
     if wanted not in tables:
         gold = ", ".join(n for s, n in tables if s == "gold")
         raise ExportError(
-            f"there is no published table {'.'.join(wanted)}. In gold are {gold or 'none'}; those of "
-            "silver and audit are named with their schema, as in silver.trades"
+            f"there is no published table {'.'.join(wanted)}. In gold are {gold or 'none'}; those "
+            "of silver and audit are named with their schema, as in silver.trades"
         )
     return wanted
 
 
 def _day_column(conn: DuckDBPyConnection, schema: str, name: str, by: str | None) -> str:
-    columns = {
-        column: kind
-        for column, kind in conn.execute(
-            "select column_name, data_type from information_schema.columns "
-            "where table_schema = ? and table_name = ?",
-            [schema, name],
-        ).fetchall()
-    }
-    dated = [column for column, kind in columns.items() if kind in _DATES]
+    columns = conn.execute(
+        "select column_name, data_type from information_schema.columns "
+        "where table_schema = ? and table_name = ?",
+        [schema, name],
+    ).fetchall()
+    dated = [column for column, kind in columns if kind in _DATES]
     if by is None:
         found = [column for column in DAY_COLUMNS if column in dated] or dated
         if found:
@@ -132,33 +160,14 @@ def _day_column(conn: DuckDBPyConnection, schema: str, name: str, by: str | None
     return by
 
 
-def _rows(schema: str, name: str, column: str, first: date | None, after: date | None) -> str:
-    day = f"cast({quoted(column)} as date)"  # the connection is in UTC
-    wanted = [f"{day} >= date '{first}'"] if first else []
-    wanted += [f"{day} < date '{after}'"] if after else []
-    where = f" where {' and '.join(wanted)}" if wanted else ""
-    return (
-        f"select *, {day} as export_day from {quoted(schema)}.{quoted(name)}{where}"
-    )
-
-
 def _copy(
-    conn: DuckDBPyConnection,
-    schema: str,
-    name: str,
-    column: str,
-    first: date | None,
-    after: date | None,
-    draft: Path,
-    progress: Callable[[float], None],
+    conn: DuckDBPyConnection, chosen: _Chosen, draft: Path, progress: Callable[[float], None]
 ) -> None:
     """One COPY in a thread of its own, while this one tells how far it is."""
-    parts = ", ".join(
-        f"{part}(export_day) as {part}" for part in ("year", "month", "day")
-    )
+    parts = ", ".join(f"{part}(export_day) as {part}" for part in ("year", "month", "day"))
     sql = (
         f"copy (select * exclude (export_day), {parts} from "
-        f"({_rows(schema, name, column, first, after)})) to {literal(str(draft))} "
+        f"({chosen.rows})) to {literal(str(draft))} "
         "(format parquet, compression zstd, partition_by (year, month, day), "
         "filename_pattern 'part_{i}', overwrite_or_ignore)"
     )
@@ -185,7 +194,7 @@ def _copy(
 
 
 def _described(
-    conn: DuckDBPyConnection, draft: Path, table: str, folder: Path, number: int, column: str
+    conn: DuckDBPyConnection, draft: Path, chosen: _Chosen, folder: Path, number: int
 ) -> Exported:
     files = sorted(draft.rglob("*.parquet"))
     rows = 0
@@ -193,10 +202,10 @@ def _described(
         listed = ", ".join(literal(str(path)) for path in files)
         ((rows,),) = conn.execute(f"select count(*) from read_parquet([{listed}])").fetchall()
     return Exported(
-        table=table,
+        table=chosen.table,
         folder=str(folder),
         publication=number,
-        day_of=column,
+        day_of=chosen.column,
         rows=rows,
         days=len({path.parent for path in files}),
         files=len(files),
@@ -204,19 +213,10 @@ def _described(
     )
 
 
-def _expect(
-    conn: DuckDBPyConnection,
-    schema: str,
-    name: str,
-    column: str,
-    first: date | None,
-    after: date | None,
-    written: int,
-) -> None:
-    rows = _rows(schema, name, column, first, after)
-    ((there,),) = conn.execute(f"select count(*) from ({rows})").fetchall()
+def _expect(conn: DuckDBPyConnection, chosen: _Chosen, written: int) -> None:
+    ((there,),) = conn.execute(f"select count(*) from ({chosen.rows})").fetchall()
     if there == 0:
-        raise ExportError(f"{schema}.{name} has no rows in these days: nothing was written")
+        raise ExportError(f"{chosen.table} has no rows in these days: nothing was written")
     if there != written:
         raise ExportError(f"{written} rows were written of {there}: nothing was kept, try again")
 

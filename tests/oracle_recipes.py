@@ -1,8 +1,8 @@
 """Truth for the cleaning recipes, computed a second time: plain Python from their definitions.
 
-Nothing here may import the project, DuckDB, polars or dbt (as in `oracle.py`). A trade or quote is a
-dict; a recipe gives the names of its steps with the rows that each removed, in order, and the rows
-that are left. References: docs/recipes.md.
+Nothing here may import the project, DuckDB, polars or dbt (as in `oracle.py`). A trade or quote is
+a dict; a recipe gives the names of its steps with the rows that each removed, in order, and the
+rows that are left. References: docs/recipes.md.
 """
 
 import bisect
@@ -46,7 +46,9 @@ def largest_venue(rows: Sequence[Row], size: Callable[[Row], Any]) -> Any:
     return min(sizes, key=lambda venue: (-sizes[venue], venue))
 
 
-def merged(rows: Sequence[Row], columns: Sequence[str], *, first: bool, summed: str = "") -> list[Row]:
+def merged(
+    rows: Sequence[Row], columns: Sequence[str], *, first: bool, summed: str = ""
+) -> list[Row]:
     """Rows of one timestamp as one: medians of `columns`, the rest of the first or last row."""
     groups: defaultdict[int, list[Row]] = defaultdict(list)
     for row in rows:
@@ -187,11 +189,11 @@ def trades_brownlees_gallo(rows: Iterable[Row], opens: int, closes: int) -> Clea
     kept = []
     for row, price, near in zip(work.rows, prices, around(prices, 30), strict=True):
         cut = len(near) // 20  # 5 % on each side
-        near = sorted(near)[cut : len(near) - cut]
-        n = len(near)
+        kept_near = sorted(near)[cut : len(near) - cut]
+        n = len(kept_near)
         if n >= 2:
-            mean = sum(near) / n
-            deviation = math.sqrt(sum((x - mean) ** 2 for x in near) / (n - 1))
+            mean = sum(kept_near) / n
+            deviation = math.sqrt(sum((x - mean) ** 2 for x in kept_near) / (n - 1))
             if not abs(price - mean) < 3 * deviation + 0.02:
                 continue
         kept.append(row)

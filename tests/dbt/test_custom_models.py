@@ -92,4 +92,7 @@ def test_it_is_made_anew_with_what_arrives_and_published_only_when_it_differs(
     after = desk.build(*chosen)
     assert desk.query("select shares, trades from gold.turnover") == [(13, 3)]
     assert after.tables["gold.odd_types"] == before.tables["gold.odd_types"]
-    assert desk.query("select highest::int from gold.highest order by event_hour") == [(100,), (101,)]
+    assert desk.query("select highest::int from gold.highest order by event_hour") == [
+        (100,),
+        (101,),
+    ]

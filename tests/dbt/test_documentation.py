@@ -1,7 +1,8 @@
-"""Every model and column says what it is, gold keeps its contracts, the site is one file."""
+"""Every model and column says what it is, gold keeps its contracts, and the docs are one file."""
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.desk import Desk
 from tests.empty_lake import begin_as_empty
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 LAYERS = ("staging", "silver", "gold", "audit")
 
 
@@ -110,6 +112,16 @@ def test_every_exposure_says_who_reads_what(manifest: dict[str, Any]) -> None:
     assert [
         e["name"] for e in exposures if not e["description"] or not e["depends_on"]["nodes"]
     ] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(p.name for p in DOCS.glob("*.md"))])
+def test_every_query_that_a_page_shows_can_be_asked(desk: Desk, page: str) -> None:
+    path = DOCS.parent / page if page == "README.md" else DOCS / page
+    for block in re.findall(r"^```sql\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL):
+        if "{{" in block or "read_parquet" in block:
+            continue  # a model, or a file of the reader's own
+        for query in filter(str.strip, block.split(";")):
+            desk.query(query)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Each rule of each cleaning recipe, on rows made by hand: what is removed, and what just is not."""
+"""Each rule of each cleaning recipe on rows made by hand: what is removed, what just is not."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -38,8 +38,9 @@ def bn_trades() -> list[dict[str, Any]]:
         deal("BN", "14:00:02.5", 100, 100, tradeId="FIX", refTradeId="OLD", status="CORRECT"),  # T1
         deal("BN", "14:00:03", 100, conditions="@ Z"),  # T2
         deal("BN", "14:00:04", 100, conditions="F"),
-        deal("BN", "14:00:05", 100, conditions="@ I"),  # T2 of bn2009 alone: odd lots are valid in R
-        deal("BN", "14:00:06", 100, 1), deal("BN", "14:00:06", 104, 3), deal("BN", "14:00:06", 101, 2),
+        deal("BN", "14:00:05", 100, conditions="@ I"),  # T2 of bn2009 alone: R allows odd lots
+        deal("BN", "14:00:06", 100, 1), deal("BN", "14:00:06", 104, 3),
+        deal("BN", "14:00:06", 101, 2),
         deal("BN", "14:00:07", 100, 1), deal("BN", "14:00:07", "100.5", 1),
         deal("BN", "14:00:08", "101.01"), deal("BN", "14:00:09", 101),  # T4: offer 100 + spread 1
         deal("BN", "14:00:10", 98), deal("BN", "14:00:11", "97.99"),
@@ -56,7 +57,11 @@ def steady_quotes() -> list[dict[str, Any]]:
     rows = []
     for second in range(60):
         mid = Decimal("100.00") + Decimal("0.02") * (second % 2)
-        rows.append(quote("BQ", f"14:00:{second:02}", str(mid - Decimal("0.01")), str(mid + Decimal("0.01"))))
+        rows.append(
+            quote(
+                "BQ", f"14:00:{second:02}", str(mid - Decimal("0.01")), str(mid + Decimal("0.01"))
+            )
+        )
     wrong = [
         quote("BQ", "13:00:00", "99.99", "100.01"),  # P1
         quote("BQ", "14:00:10.1", None, "100.01"),  # P2
@@ -98,7 +103,7 @@ def clocks() -> list[dict[str, Any]]:
 
 
 def near_prices() -> list[dict[str, Any]]:
-    """Prices of 99.99 and 100.01: s is just above 0.01, and the limit 3 s + 0.02 just above 0.05."""
+    """Prices of 99.99 and 100.01: s is just above 0.01, the limit 3 s + 0.02 above 0.05."""
     odd = {40: "100.05", 41: "100.10"}
     return [deal("BG", f"14:{n // 60:02}:{n % 60:02}", odd.get(n, ("99.99", "100.01")[n % 2]))
             for n in range(90)]  # fmt: skip
@@ -108,7 +113,7 @@ def bands() -> list[dict[str, Any]]:
     rows = [deal("LU", f"15:00:{n:02}", 20) for n in range(10)]
     rows += [deal("LU", "15:01:00", "22.01"), deal("LU", "15:01:01", "21.5"),
              deal("LU", "15:01:02", 21), deal("LU", "15:01:03", 20)]  # fmt: skip
-    return rows + [deal("LO", "13:30:01", 20), deal("LO", "13:30:02", "21.9")]
+    return [*rows, deal("LO", "13:30:01", 20), deal("LO", "13:30:02", "21.9")]
 
 
 def prints() -> list[dict[str, Any]]:

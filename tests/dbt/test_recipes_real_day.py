@@ -1,4 +1,4 @@
-"""The cleaning recipes on a real day: AIG, 2013-10-08, step by step against an independent computation."""
+"""The cleaning recipes on AIG of 2013-10-08, step by step against a second computation."""
 
 import os
 from pathlib import Path
@@ -53,7 +53,7 @@ def rows(desk: Desk, sql: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def states(desk: Desk) -> list[dict[str, Any]]:
-    """The best bid and offer as they stood after each one-sided row; no size or price: withdrawn."""
+    """Best bid and offer as they stood after each one-sided row; no size or price: withdrawn."""
     now: dict[str, Any] = {"bid": None, "offer": None, "bid_size": None, "offer_size": None}
     found = []
     for row in sorted(rows(desk, QUOTES), key=lambda r: (r["ts"], r["tie"])):

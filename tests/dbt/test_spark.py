@@ -30,29 +30,33 @@ SELECT = [f"+{name}" for names in CORE.values() for name in names]
 
 
 def quote(number: int, at: str, **more: Any) -> dict[str, Any]:
-    return {"instrumentId": "BOND_1", "dealerId": f"D{number % 3}", "bidPrice": "99.50", "bidSize": 5,
-            "offerPrice": f"99.{75 + number % 5}", "offerSize": 7, "sequence": number,
+    return {"instrumentId": "BOND_1", "dealerId": f"D{number % 3}", "bidPrice": "99.50",
+            "bidSize": 5, "offerPrice": f"99.{75 + number % 5}", "offerSize": 7, "sequence": number,
             "timestamp": f"2025-10-02T{at}Z", **more}  # fmt: skip
 
 
 def security(as_of: str, multiplier: str, name: str) -> dict[str, Any]:
     return {"instrumentId": "BOND_1", "securityName": name, "cusip": None, "isin": None,
-            "marketSegment": "HG", "issuer": "First", "asOf": as_of, "priceMultiplier": multiplier}  # fmt: skip
+            "marketSegment": "HG", "issuer": "First", "asOf": as_of,
+            "priceMultiplier": multiplier}  # fmt: skip
 
 
 def land(desk: Desk) -> None:
     """Two sessions with ties, copies, corrections, cancels, odd conditions and a fat finger."""
     rows = [
-        trade(n, f"{13 + n % 7}:{n % 60:02}:{n * 7 % 60:02}.{n * 37 % 1000:03}", f"{100 + n % 9}.{n % 10}",
-              n % 13 + 1, instrument=("BOND_1", "AAPL")[n % 2], venue=("N", "P", None)[n % 3],
-              sequence=n, conditions=(None, "@", "W", "T", "M", "O")[n % 6], side=("B", "S", None)[n % 3])
+        trade(n, f"{13 + n % 7}:{n % 60:02}:{n * 7 % 60:02}.{n * 37 % 1000:03}",
+              f"{100 + n % 9}.{n % 10}", n % 13 + 1, instrument=("BOND_1", "AAPL")[n % 2],
+              venue=("N", "P", None)[n % 3], sequence=n,
+              conditions=(None, "@", "W", "T", "M", "O")[n % 6],
+              side=("B", "S", None)[n % 3])
         for n in range(1, 301)
     ]  # fmt: skip
     rows += rows[10:20]
     rows += [trade(n, "14:30:00.123456789", 100, n, tradeId=str(n), venue="N") for n in (10, 9, 1)]
     rows += [
         trade(900, "14:00:00", 1000, 1, instrument="AAPL", venue="N"),
-        trade(901, "14:10:00", 101, 5, instrument="AAPL", refTradeId="T11", status="CORRECT", venue="P"),
+        trade(901, "14:10:00", 101, 5, instrument="AAPL", refTradeId="T11", status="CORRECT",
+              venue="P"),
         trade(902, "14:11:00", 101, 5, refTradeId="T12", status="CANCEL", venue="N"),
         trade(903, "14:12:00", 101, 5, refTradeId="T903X", status="CANCEL", venue="N"),
         trade(904, "2025-11-02T05:30:00Z", 100, 1), trade(905, "2025-11-03T05:30:00Z", 101, 1),
@@ -61,9 +65,11 @@ def land(desk: Desk) -> None:
     anonymous = [trade(0, "15:00:00", 100, 1, tradeId=None) for _ in range(3)]
     for delivery in ("a", "b"):
         desk.land("trades", anonymous, delivery_unit=delivery, unit=f"file:{delivery}")
-    desk.land("quotes", [quote(n, f"14:{n % 60:02}:00") for n in range(40)] + [quote(3, "14:03:00")])
-    desk.land("securities", [security("2025-09-01T00:00:00Z", "0.01", "Bond"),
-                             security("2025-10-02T15:00:00Z", "0.02", "Bond, renamed")])  # fmt: skip
+    desk.land(
+        "quotes", [quote(n, f"14:{n % 60:02}:00") for n in range(40)] + [quote(3, "14:03:00")]
+    )
+    renamed = security("2025-10-02T15:00:00Z", "0.02", "Bond, renamed")
+    desk.land("securities", [security("2025-09-01T00:00:00Z", "0.01", "Bond"), renamed])
 
 
 def spark_python(folder: Path) -> str:

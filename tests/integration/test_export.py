@@ -20,8 +20,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """Five days with one trade each at noon and one at 23:30 New York, the next day in UTC."""
     folder = tmp_path_factory.mktemp("desk")
     desk = Desk(folder / "lake", folder / "target")
-    rows = [trade(10 + d, f"2025-09-0{d}T16:00:00Z", d, 1, instrument="A") for d in DAYS]
-    rows += [trade(20 + d, f"2025-09-0{d + 1}T03:30:00Z", d, 2, instrument="A") for d in DAYS]
+    rows = [trade(10 + d, f"2025-09-0{d}T16:00:00Z", 100 + d, 1, instrument="A") for d in DAYS]
+    rows += [trade(20 + d, f"2025-09-0{d + 1}T03:30:00Z", 100 + d, 2, instrument="A") for d in DAYS]
     desk.land("trades", rows)
     desk.build("--select", "+candles_1m")
     return desk
@@ -70,7 +70,7 @@ def test_duckdb_opens_the_files_of_the_days_asked_for_and_no_others(exported: Pa
     assert opened(read(exported, "year = 2025 and month = 9 and day = 3")) == 1
     assert opened(read(exported, "day between 2 and 3")) == 2
     assert opened(read(exported, "make_date(year, month, day) >= date '2025-09-04'")) == 2
-    assert opened(read(exported, "price > 4")) == 5
+    assert opened(read(exported, "price > 100")) == 5
 
 
 def test_files_are_zstd_and_the_manifest_says_what_they_are(desk: Desk, exported: Path) -> None:
@@ -93,7 +93,9 @@ def test_a_range_and_another_column_can_be_asked_for(desk: Desk, tmp_path: Path)
         env={"LAKE_URI": str(desk.root)},
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["rows"] == 8 // 2  # ALL alone: these trades name no venue
+    assert (
+        json.loads(done.stdout)["rows"] == 6
+    )  # each noon in both session scopes, each night in one
     days = sorted(path.name for path in (tmp_path / "c").rglob("day=*"))
     assert days == ["day=3", "day=4"]
 
@@ -102,7 +104,9 @@ def test_what_cannot_be_exported_is_refused_with_what_to_do(desk: Desk, tmp_path
     full = tmp_path / "full"
     full.mkdir()
     (full / "mine.txt").write_text("mine")
-    with pytest.raises(ExportError, match=r"no published table gold.nothing. In gold are candles_10s"):
+    with pytest.raises(
+        ExportError, match=r"no published table gold.nothing. In gold are .*candles_10s"
+    ):
         export(desk.layout, "nothing", tmp_path / "new")
     with pytest.raises(ExportError, match="full is not empty"):
         export(desk.layout, "candles_1m", full)

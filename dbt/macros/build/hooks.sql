@@ -53,6 +53,6 @@
         'by': node.config.get('by', []),
         'is_touched': node.config.materialized == 'touched',
         'sql': (compiled or '') | replace(warehouse, '') if is_view else '',
-        'published': node.schema in ['silver', 'gold', 'audit'],
+        'published': node.schema in ['silver', 'gold', 'audit'] and node.config.get('published', true),
     }) %}
 {% endmacro %}

@@ -74,14 +74,24 @@ moments as (
 
 {% if places %}{{ tops_by_columns(part, places) }}{% else %}{{ tops_by_rows(part, venue) }}{% endif %},
 
+{% set told = ['best_bid', 'best_offer', 'bid_mask', 'offer_mask', 'bid_size', 'offer_size'] %}
+followed as (
+    select
+        *
+        {% for column in told %}
+            , lag({{ column }}) over in_order as last_{{ column }}
+        {% endfor %}
+    from tops
+    window in_order as (partition by {{ part }} order by at_ns)
+),
+
 compared as (
     select
         *,
-        {% for column in ['best_bid', 'best_offer', 'bid_mask', 'offer_mask', 'bid_size', 'offer_size'] %}
-            {{ column }} is distinct from lag({{ column }}) over in_order {{ 'or' if not loop.last }}
+        {% for column in told %}
+            ({{ column }} is distinct from last_{{ column }}) {{ 'or' if not loop.last }}
         {% endfor %} as is_new
-    from tops
-    window in_order as (partition by {{ part }} order by at_ns)
+    from followed
 ),
 
 lasting as (

@@ -97,7 +97,7 @@
         volume,
         trade_count,
         notional,
-        cast(vwap_notional / nullif(vwap_quantity, 0) as double) as vwap,
+        {{ ratio('vwap_notional', 'vwap_quantity') }} as vwap,
         vwap_notional,
         vwap_quantity,
         buy_volume,

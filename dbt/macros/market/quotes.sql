@@ -199,84 +199,106 @@ changes as (
     {% do return(found.columns[0].values()[0] > 0) %}
 {% endmacro %}
 
-{% macro has_one_sided_dealers() %}
-    {% do return(has_one_sided("feed_kind = 'dealer'")) %}
-{% endmacro %}
-
-
 {# Lives with those of one-sided dealers split where their own bid and offer cross or uncross: the
-   tail of a query, after CTE `lives`. #}
+   tail of a query, after CTE `lives`. Quoters get numbers and lives are cut as moments and ends
+   alone, which sort many times faster than whole rows. #}
 {% macro validated_lives() %}
+{% if not has_one_sided("feed_kind = 'dealer'") %}
+select * exclude (lane) from lives
+{% else %}
 select * exclude (lane) from lives where lane = 0 or feed_kind <> 'dealer'
 union all by name
 select * from (
-    with own as (
-        select * exclude (lane) from lives where lane <> 0 and feed_kind = 'dealer'
+    with numbered as (
+        select *, row_number() over () as quoter
+        from (select distinct {{ quoter() }} from lives where lane <> 0 and feed_kind = 'dealer') as known
+    ),
+
+    own as (
+        select l.* exclude (lane), n.quoter
+        from lives as l
+        inner join numbered as n on {{ same_quoter('l', 'n') }}
+        where l.lane <> 0
     ),
 
     moments as (
-        select {{ quoter() }}, from_ns as at_ns from own
-        union
-        select {{ quoter() }}, to_ns from own
-    ),
-
-    starts as (
         select
-            {{ quoter('m') }},
-            m.at_ns,
-            max(b.from_ns) over so_far as bid_from_ns,
-            max(o.from_ns) over so_far as offer_from_ns
-        from moments as m
-        left join own as b on {{ same_quoter('m', 'b') }} and m.at_ns = b.from_ns and b.side = 'BID'
-        left join own as o on {{ same_quoter('m', 'o') }} and m.at_ns = o.from_ns and o.side = 'OFFER'
-        window so_far as (partition by {{ quoter('m') }} order by m.at_ns rows unbounded preceding)
+            quoter,
+            at_ns,
+            {% for side in ['bid', 'offer'] %}
+                max(life_ns) filter (where side = '{{ side | upper }}') as {{ side }}_life_ns,
+                max(to_ns) filter (where side = '{{ side | upper }}') as {{ side }}_to_ns,
+                max(price) filter (where side = '{{ side | upper }}') as {{ side }}_price {{- ',' if not loop.last }}
+            {% endfor %}
+        from (
+            select quoter, side, from_ns as at_ns, from_ns as life_ns, to_ns, price from own
+            union all
+            select quoter, side, to_ns, null, null, null from own
+        ) as turns
+        group by quoter, at_ns
     ),
 
     states as (
         select
-            {{ quoter('m') }},
-            m.at_ns,
-            b.from_ns as bid_from_ns,
-            o.from_ns as offer_from_ns,
-            coalesce(b.price < o.price, true) as is_valid
-        from starts as m
-        left join own as b
-            on {{ same_quoter('m', 'b') }} and m.bid_from_ns = b.from_ns and b.side = 'BID'
-            and m.at_ns < b.to_ns
-        left join own as o
-            on {{ same_quoter('m', 'o') }} and m.offer_from_ns = o.from_ns and o.side = 'OFFER'
-            and m.at_ns < o.to_ns
+            quoter,
+            at_ns,
+            {% for side in ['bid', 'offer'] %}{% for column in ['life_ns', 'to_ns', 'price'] %}
+                {{ last_known(side ~ '_' ~ column) }} over so_far as {{ side }}_{{ column }},
+            {% endfor %}{% endfor %}
+            1 as one
+        from moments
+        window so_far as (partition by quoter order by at_ns rows unbounded preceding)
+    ),
+
+    pieces as (
+        select
+            s.quoter,
+            d.side,
+            s.at_ns,
+            case when d.side = 'BID' then s.bid_life_ns else s.offer_life_ns end as life_ns,
+            case when d.side = 'BID' then s.bid_to_ns else s.offer_to_ns end as life_to_ns,
+            coalesce(
+                s.at_ns >= s.bid_to_ns or s.at_ns >= s.offer_to_ns or s.bid_price < s.offer_price, true
+            ) as is_valid
+        from states as s
+        cross join (values ('BID'), ('OFFER')) as d (side)
+        where s.at_ns < case when d.side = 'BID' then s.bid_to_ns else s.offer_to_ns end
+    ),
+
+    turned as (
+        select
+            *,
+            lag(life_ns) over in_order is distinct from life_ns
+            or lag(is_valid) over in_order <> is_valid as is_turn
+        from pieces
+        window in_order as (partition by quoter, side order by at_ns)
     ),
 
     cuts as (
         select
-            l.* exclude (is_valid, from_ns),
-            l.from_ns as life_ns,
-            s.at_ns as from_ns,
-            s.is_valid,
-            lag(s.is_valid) over (
-                partition by {{ quoter('l') }}, l.side, l.from_ns order by s.at_ns
-            ) as was_valid
-        from own as l
-        inner join states as s
-            on {{ same_quoter('l', 's') }}
-            and l.from_ns = case when l.side = 'BID' then s.bid_from_ns else s.offer_from_ns end
-    ),
-
-    split as (
-        select
-            * replace (least(to_ns, lead(from_ns) over (
-                partition by {{ quoter() }}, side, life_ns order by from_ns
-            )) as to_ns)
-        from (select * from cuts where is_valid is distinct from was_valid) as kept
+            *,
+            lead(at_ns) over in_order as next_ns,
+            lead(life_ns) over in_order as next_life_ns,
+            lead(is_valid) over in_order as is_next_valid
+        from turned
+        where is_turn
+        window in_order as (partition by quoter, side order by at_ns)
     )
 
     select
-        * exclude (was_valid, life_ns) replace (
-            coalesce(to_ns = lead(from_ns) over in_order and lead(is_valid) over in_order, false)
-                as is_followed
+        l.* exclude (quoter) replace (
+            c.at_ns as from_ns,
+            case when c.next_life_ns = c.life_ns then c.next_ns else l.to_ns end as to_ns,
+            c.is_valid as is_valid,
+            coalesce(
+                case when c.next_life_ns = c.life_ns then c.next_ns else l.to_ns end = c.next_ns
+                and c.is_next_valid,
+                false
+            ) as is_followed
         )
-    from split
-    window in_order as (partition by {{ quoter() }}, side order by from_ns)
+    from own as l
+    inner join cuts as c
+        on l.quoter = c.quoter and l.side = c.side and l.from_ns = c.life_ns
 ) as validated
+{% endif %}
 {% endmacro %}

@@ -1,4 +1,8 @@
-{{ config(by=['landed_hour'], reach={'ledger.commits': 'hour_and_next'}) }}
+{{ config(
+    by=['landed_hour'],
+    reach={'ledger.commits': 'hour_and_next'},
+    published=false,
+) }}
 
 -- How far each unit had come by the end of a landed hour: what the hours after it start from.
 with commits as (

@@ -1,6 +1,7 @@
 {{ config(
     by=['landed_hour'],
     reach={'ledger.commits': 'hour_and_next', 'silver.late_trades_units': 'hour_and_next'},
+    published=false,
 ) }}
 
 -- The furthest that the slowest unit of a stream had come within a landed hour.

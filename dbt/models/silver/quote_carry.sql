@@ -1,4 +1,8 @@
-{{ config(by=['instrument_id', 'event_hour'], reach={'silver.quote_hours': 'session'}) }}
+{{ config(
+    by=['instrument_id', 'event_hour'],
+    reach={'silver.quote_hours': 'session'},
+    published=false,
+) }}
 
 -- The quotes in force when an hour begins: the last of earlier hours of the session, with since
 -- when they stand at their price.
@@ -25,9 +29,11 @@ linked as (
         *,
         lead(event_hour) over in_order as next_hour,
         case
-            when start_ns = first_ns and lag(price) over in_order = first_price
-                and lag(expires_ns) over in_order >= first_ns then null
-            else start_ns
+            when
+                start_ns <> first_ns
+                or (lag(price) over in_order is distinct from first_price)
+                or lag(expires_ns) over in_order < first_ns
+                then start_ns
         end as new_since_ns
     from sides
     window in_order as (
@@ -61,13 +67,14 @@ select
     quote_key,
     last_ns as quote_ts_ns,
     expires_ns,
-    bool_or(side = 'BID') as touches_bid,
-    bool_or(side = 'OFFER') as touches_offer,
     {% for side in ['bid', 'offer'] %}
-        {{ or_zero("max(price) filter (where side = '" ~ side | upper ~ "')") }} as {{ side }}_price,
+        {{ or_zero("max(price) filter (where side = '" ~ side | upper ~ "')") }}
+            as {{ side }}_price,
         max(size) filter (where side = '{{ side | upper }}') as {{ side }}_size,
-        max(since_ns) filter (where side = '{{ side | upper }}') as {{ side }}_since_ns {{- ',' if not loop.last }}
+        max(since_ns) filter (where side = '{{ side | upper }}') as {{ side }}_since_ns,
     {% endfor %}
+    bool_or(side = 'BID') as touches_bid,
+    bool_or(side = 'OFFER') as touches_offer
 from (
     select *, {{ each_hour('event_hour + interval 1 hour', 'last_hour') }} as entered_hour
     from standing

@@ -1,4 +1,7 @@
-{{ config(by=['instrument_id', 'event_hour']) }}
+{{ config(
+    by=['instrument_id', 'event_hour'],
+    published=false,
+) }}
 
 -- The life of each side of every dealer's quote (analytics.md 9), cut at full hours: from the
 -- quote until the dealer replaces or withdraws it, its time to live or the session ends.
@@ -42,7 +45,7 @@ lives as (
         s.quote_ts_ns,
         case when d.side = 'BID' then s.bid_stands_ns else s.offer_stands_ns end as since_ns,
         s.feed_kind,
-        not {{ own_crossed() }} as is_valid,
+        {{ own_crossed() }} is false as is_valid,
         coalesce(
             s.to_ns = s.next_ns and case when d.side = 'BID' then s.is_bid_next else s.is_offer_next end,
             false
@@ -56,8 +59,4 @@ lives as (
         and s.at_ns < s.to_ns
 )
 
-{% if has_one_sided_dealers() %}
 {{ validated_lives() }}
-{% else %}
-select * exclude (lane) from lives
-{% endif %}

@@ -103,7 +103,7 @@ select
     r.event_ts_ns,
     r.price,
     {{ reference_price('r') }} as ref_price,
-    cast(r.price / {{ reference_price('r') }} * 100 - 100 as double) as deviation_pct,
+    {{ ratio('r.price', reference_price('r')) }} * 100 - 100 as deviation_pct,
     r.prior_count,
     '{{ var("outlier_method") }}' as outlier_method,
     not h.is_new_level as is_outlier

@@ -72,7 +72,7 @@ timed as (
         {{ timestamp_of('event_ts_ns') }} as event_ts,
         {{ window_start('event_ts_ns', 3600) }} as event_hour,
         {{ calendar_of() }} as calendar,
-        case when unit like 'file:%' then position end as source_row,
+        case when q.unit like 'file:%' then q.position end as source_row,
         coalesce(f.feed_kind, d.feed_kind) as feed_kind,
         case when f.source is null then d.quote_ttl_seconds else f.quote_ttl_seconds end
         * 1000000000 as quote_ttl_ns,

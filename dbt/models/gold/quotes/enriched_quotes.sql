@@ -24,7 +24,8 @@ securities as (
 spreads as (
     select
         *,
-        case when quoted_in = 'yield' then live_bid_price - live_offer_price
+        case
+            when quoted_in = 'yield' then live_bid_price - live_offer_price
             else live_offer_price - live_bid_price
         end as spread,
         live_bid_price + live_offer_price as twice_mid
