@@ -23,7 +23,9 @@ PAGES = sorted(
         *PROJECT.glob("ingestion/*/README.md"),
     ]
 )
-ROOMS = ("contracts", "lake", "ingestion", "checks", "ticklake", "dags", "dbt", "tests", "infra")
+ROOMS = (
+    "contracts", "lake", "ingestion", "checks", "ml", "ticklake", "dags", "dbt", "tests", "infra"
+)  # fmt: skip
 VARIABLE = re.compile(r"\b(?:TICKLAKE|LAKE)_[A-Z_]+\b")
 
 
@@ -86,7 +88,7 @@ def test_every_ticklake_command_and_option_that_a_page_names_exists() -> None:
     known = commands()
     for page in PAGES:
         for line in code(page):
-            for name in re.findall(r"(?:^|\s|/)ticklake ([a-z]+)", line):
+            for name in re.findall(r"(?:^|\s|/)ticklake ([a-z][a-z-]*)", line):
                 assert name in known, f"{shown(page)}: {line}"
                 assert said_options(line, f"ticklake {name}") <= known[name], shown(page)
 
@@ -118,6 +120,15 @@ def test_every_variable_that_a_page_names_is_read_somewhere() -> None:
     known = variables()
     for page in PAGES:
         assert set(VARIABLE.findall(page.read_text(encoding="utf-8"))) <= known, shown(page)
+
+
+def test_every_command_and_every_variable_of_dbt_is_on_a_page() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    settings = (PROJECT / "dbt" / "dbt_project.yml").read_text(encoding="utf-8")
+    chosen = re.findall(r"^  (\w+):", settings.partition("\nvars:\n")[2], re.MULTILINE)
+    assert len(chosen) > 30
+    assert [name for name in commands() if f"ticklake {name}" not in text] == []
+    assert [name for name in chosen if f"`{name}" not in text] == []
 
 
 def rows_of_settings() -> dict[str, str]:
