@@ -1,9 +1,3 @@
-{# Is the quote `q` still in force at trade `t`? Dealer runs live 15 minutes (analytics.md 9). #}
-{% macro quote_lives() -%}
-    (t.event_ts_ns - q.event_ts_ns) // 1000000000 < {{ var('quote_ttl_seconds') }}
-{%- endmacro %}
-
-
 {# Does a quote speak of a side? A two-sided one speaks of both, a one-sided one of its own; deeper
    levels of a book leave the dealer's best quote as it is. #}
 {% macro touches(side) -%}
