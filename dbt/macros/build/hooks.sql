@@ -23,7 +23,7 @@
         {% for node in graph.nodes.values() %}
             {% if node.resource_type == 'model' %}
                 {% do request['models'].append(described_model(node, sql.get(node.unique_id))) %}
-            {% elif node.resource_type == 'test' %}
+            {% elif node.resource_type == 'test' and is_tested_here(node) %}
                 {% set parents = [] %}
                 {% for id in node.depends_on.nodes if id.startswith('model.') %}
                     {% do parents.append(id) %}
@@ -37,6 +37,19 @@
         {% endfor %}
         {% do adapter.store_relation('lake_plugin', this, [], '', '', request) %}
     {% endif %}
+{% endmacro %}
+
+
+{# Does a test speak of models that are there? dbt keeps those of a model that is switched off, and
+   does not run them. #}
+{% macro is_tested_here(node) %}
+    {% if node.attached_node and node.attached_node not in graph.nodes %}
+        {% do return(false) %}
+    {% endif %}
+    {% for id in node.depends_on.nodes if id.startswith('model.') and id not in graph.nodes %}
+        {% do return(false) %}
+    {% endfor %}
+    {% do return(true) %}
 {% endmacro %}
 
 

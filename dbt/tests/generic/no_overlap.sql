@@ -37,7 +37,8 @@
         window followed as (partition by {{ key }} order by {{ valid_from }}, {{ valid_to }} nulls last)
     ) as intervals
     where
-        starts >= ends
+        starts > ends
+        or (starts = ends and not gap_after) -- an end of no length, as a deletion is
         or (ends is null and following is not null)
         or ends > following
         or (ends is distinct from following and not gap_after and not gap_before)
