@@ -79,6 +79,7 @@ def _outcome(session: Session, conn: DuckDBPyConnection, request: Mapping[str, A
         read=read,
         pin=pin,
         alongside=[DIRTY],
+        complete=whole,
     )
     lakehouse.refresh(session.layout)
     if whole:

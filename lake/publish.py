@@ -64,15 +64,18 @@ def publish(
     read: Mapping[str, Any],
     pin: Mapping[str, Any],
     alongside: Sequence[Model] = (),
+    complete: bool = False,
 ) -> Record | None:
     """Publish what differs from the current record; None if nothing does.
 
     `alongside` are tables about the build itself: they are published with a change, and are no
-    reason to publish. Raises PublishConflict if another build took the next number.
+    reason to publish. Where `models` are all there are (`complete`), tables of models that are gone
+    are shown no more. Raises PublishConflict if another build took the next number.
     """
     last = current(layout)
     before = dict(last.tables) if last else {}
-    tables = dict(before)
+    kept = {model.key for model in [*models, *alongside]}
+    tables = {key: t for key, t in before.items() if not complete or key in kept}
     for model in models:
         tables[model.key] = _published(conn, layout, model, before.get(model.key), build_id)
     if last is not None and tables == before and dict(pin) == dict(last.pin):

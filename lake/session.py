@@ -143,7 +143,7 @@ class Session:
 
 def inputs_digest(project: Path = PROJECT) -> str:
     """Digest of everything besides a model's own SQL that decides what it computes."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(os.environ.get("TICKLAKE_MODELS", "all").encode())
     for name in _INPUTS:
         top = project / name
         for path in sorted(p for p in (top.rglob("*") if top.is_dir() else [top]) if p.is_file()):

@@ -1,5 +1,6 @@
 """Fixtures that every kind of test shares: a temporary lake and a broker of one's own."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import pytest
 
 from lake.settings import Settings, load_settings
 from tests.embedded_broker import Broker
+
+# Most tests are not about what analysts look at: their builds leave it out. Those that are ask for
+# `Desk(models="all")`.
+os.environ.setdefault("TICKLAKE_MODELS", "core")
 
 
 @pytest.fixture

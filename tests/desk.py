@@ -27,9 +27,12 @@ Dbt = Callable[..., Any]
 class Desk:
     """What a person does with a lake: land records, run dbt, look at tables."""
 
-    def __init__(self, root: Path, target: Path, *, begins_as_empty: bool = True) -> None:
+    def __init__(
+        self, root: Path, target: Path, *, begins_as_empty: bool = True, models: str = "core"
+    ) -> None:
+        self.models = models
         self.root = root
-        self.target = target
+        self.target = target / models  # dbt parses anew where another part is switched on
         self.begins_as_empty = begins_as_empty
         self.settings: Settings = load_settings({"LAKE_URI": str(root)})
 
@@ -86,15 +89,12 @@ class Desk:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
-        if (
-            self.begins_as_empty
-            and "LAKE_LOCAL" not in environment
-            and arguments[0] in ("build", "run")
-        ):
-            begin_as_empty(self.root, self.target)
+        is_build = arguments[0] in ("build", "run") and "LAKE_LOCAL" not in environment
+        if self.begins_as_empty and is_build:
+            begin_as_empty(self.root, self.target, self.models)
         saved, here = dict(os.environ), Path.cwd()
         os.environ |= {"LAKE_URI": str(self.root), "DBT_SEND_ANONYMOUS_USAGE_STATS": "0"}
-        os.environ |= environment
+        os.environ |= {"TICKLAKE_MODELS": self.models, **environment}
         os.chdir(PROJECT / "dbt")
         try:
             result = dbtRunner().invoke(

@@ -23,10 +23,10 @@ _CODE = ("dbt/models", "dbt/macros", "dbt/seeds", "dbt/tests", "lake", "contract
 _PARSED = ("partial_parse.msgpack", "manifest.json")
 
 
-def begin_as_empty(root: Path, target: Path) -> None:
+def begin_as_empty(root: Path, target: Path, models: str) -> None:
     """Put an empty, built and published lake at `root`, and the parsed project into `target`;
     bronze that lies there stays, and what was built before is left alone."""
-    made = _made()
+    made = _made(models)
     target.mkdir(parents=True, exist_ok=True)
     for name in _PARSED:
         if not (target / name).exists():
@@ -38,17 +38,17 @@ def begin_as_empty(root: Path, target: Path) -> None:
 
 
 @cache
-def _made() -> Path:
-    made = Path(tempfile.gettempdir()) / f"ticklake-empty-{_digest()}"
+def _made(models: str) -> Path:
+    made = Path(tempfile.gettempdir()) / f"ticklake-empty-{models}-{_digest()}"
     made.mkdir(exist_ok=True)
     with held(made / "lock", wait_s=300):
         if not (made / "done").exists():
-            _build(made)
+            _build(made, models)
             (made / "done").touch()
     return made
 
 
-def _build(made: Path) -> None:
+def _build(made: Path, models: str) -> None:
     for name in ("lake", "target"):
         shutil.rmtree(made / name, ignore_errors=True)
     settled = {k: v for k, v in os.environ.items() if not k.startswith(("TICKLAKE_", "LAKE_"))}
@@ -56,7 +56,12 @@ def _build(made: Path) -> None:
     done = subprocess.run(
         [str(Path(sys.executable).parent / "dbt"), "build", "--quiet", *folders],
         cwd=PROJECT / "dbt",
-        env={**settled, "PYTHONPATH": str(PROJECT), "LAKE_URI": str(made / "lake")},
+        env={
+            **settled,
+            "TICKLAKE_MODELS": models,
+            "PYTHONPATH": str(PROJECT),
+            "LAKE_URI": str(made / "lake"),
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -55,6 +55,9 @@ ALERTS = """
 select rule, dataset, instrument_id, venue, event_ts_ns, episode_end_ns, triggers, severity,
     round(value, 9)
 from {table}
+
+TICKLAKE_MODELS = "all"
+pytestmark = pytest.mark.slow  # its goldens run in every `make test`
 """
 
 

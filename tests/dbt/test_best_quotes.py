@@ -11,6 +11,8 @@ import pytest
 from tests.desk import Desk
 from tests.oracle_quotes import Said, best_quotes, session_bounds
 
+TICKLAKE_MODELS = "all"
+
 DAY = datetime(2025, 10, 2, tzinfo=UTC)
 MODELS = ("best_quotes", "venue_best_quotes", "indicative_best_quotes")
 SELECTED = ("--select", "+account_silver", *(f"+{model}" for model in MODELS))

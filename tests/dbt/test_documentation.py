@@ -10,6 +10,8 @@ import pytest
 from tests.desk import Desk
 from tests.empty_lake import begin_as_empty
 
+TICKLAKE_MODELS = "all"
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 LAYERS = ("staging", "silver", "gold", "audit")
 
@@ -27,8 +29,9 @@ def models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """An empty lake, built, and the project as it was parsed for that."""
     folder = tmp_path_factory.mktemp("documented")
-    begin_as_empty(folder / "lake", folder / "target")
-    return Desk(folder / "lake", folder / "target")
+    desk = Desk(folder / "lake", folder / "target", models=TICKLAKE_MODELS)
+    begin_as_empty(desk.root, desk.target, desk.models)
+    return desk
 
 
 @pytest.fixture(scope="module")

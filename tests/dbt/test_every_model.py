@@ -10,6 +10,8 @@ import pytest
 from tests.desk import Desk
 from tests.generating import DAY, generate
 
+TICKLAKE_MODELS = "all"
+
 SIZES = (
     "--trades", "600", "--quotes", "1200", "--securities", "120", "--orders", "600",
     "--market-data", "300", "--book-updates", "300", "--snapshot-minutes", "60", "--posts", "6",
@@ -68,7 +70,7 @@ def corrections(trades: list[bytes], rng: random.Random) -> list[dict[str, Any]]
 def late(tmp_path_factory: pytest.TempPathFactory, dbt_target: Path) -> Desk:
     """A market of which a tenth lands after the first build, with corrections and cancels."""
     folder = tmp_path_factory.mktemp("every")
-    desk = Desk(folder / "lake", dbt_target)
+    desk = Desk(folder / "lake", dbt_target, models=TICKLAKE_MODELS)
     rng = random.Random(5)
     later: dict[str, list[Any]] = {}
     for dataset, records in lines(folder).items():

@@ -8,6 +8,8 @@ import pytest
 from ingestion.land import land_file
 from tests.desk import Desk
 
+TICKLAKE_MODELS = "all"
+
 REAL_DATA = os.environ.get("TICKLAKE_REAL_DATA")
 TRADES = Path(REAL_DATA or "") / "lean" / "lean_aig_20131008_tick_trade.zip"
 

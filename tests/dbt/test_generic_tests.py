@@ -13,6 +13,8 @@ from lake.settings import PROJECT
 from tests import desk as desks
 from tests.desk import Desk
 
+pytestmark = pytest.mark.slow
+
 INTERVALS = "key, valid_from, valid_to, kind"
 CANDLE = (
     "instrument_id, venue, window_start, event_hour, open, high, low, close, volume, trade_count, "

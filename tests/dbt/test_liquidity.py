@@ -12,6 +12,9 @@ from tests.desk import Desk, trade
 from tests.oracle_dealers import dealer_activity, hits, live_dealers, stale_ns
 from tests.oracle_liquidity import SECOND, Row, liquidity, price_impact, quote_volatility
 
+TICKLAKE_MODELS = "all"
+pytestmark = pytest.mark.slow  # its goldens run in every `make test`
+
 DAY = datetime(2025, 10, 2, tzinfo=UTC)
 MODELS = (
     "+liquidity_session",

@@ -10,6 +10,9 @@ import pytest
 from tests.desk import Desk
 from tests.oracle_book import Book, Level
 
+TICKLAKE_MODELS = "all"
+pytestmark = pytest.mark.slow  # its goldens run in every `make test`
+
 OPEN_NS = int(datetime(2025, 10, 2, 13, 58, tzinfo=UTC).timestamp()) * 1_000_000_000
 MS = 1_000_000
 SECONDS = 4 * 60  # over a full hour, which cuts the lives

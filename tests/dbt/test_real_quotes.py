@@ -14,6 +14,8 @@ import pytest
 from ingestion.land import land_file
 from tests.desk import Desk
 
+TICKLAKE_MODELS = "all"
+
 REAL_DATA = os.environ.get("TICKLAKE_REAL_DATA")
 FOLDER = Path(REAL_DATA or "") / "lean"
 AIG = FOLDER / "lean_aig_20131008_tick_quote.zip"

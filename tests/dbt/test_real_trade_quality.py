@@ -8,6 +8,8 @@ import pytest
 from ingestion.land import land_file
 from tests.desk import Desk
 
+TICKLAKE_MODELS = "all"
+
 REAL_DATA = os.environ.get("TICKLAKE_REAL_DATA")
 FOLDER = Path(REAL_DATA or "") / "lean"
 

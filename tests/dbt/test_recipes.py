@@ -8,6 +8,9 @@ import pytest
 
 from tests.desk import Desk, trade
 
+TICKLAKE_MODELS = "all"
+pytestmark = pytest.mark.slow  # its goldens run in every `make test`
+
 RECIPES = ["bn2009", "highfrequency", "brownlees_gallo", "holden_jacobsen", "sip_conditions",
            "dick_nielsen", "luld"]  # fmt: skip
 VARS = f"{{cleaning_recipes: [{', '.join(RECIPES)}]}}"

@@ -26,6 +26,7 @@ select event_ts_ns as ts, tie_order as tie, price, quantity, venue, conditions, 
     is_price_eligible as sets_price, is_volume_eligible as adds_volume
 from silver.trades
 """
+TICKLAKE_MODELS = "all"
 QUOTES = """
 select event_ts_ns as ts, tie_order as tie, side, price, size from silver.quotes
 """
@@ -34,7 +35,7 @@ select event_ts_ns as ts, tie_order as tie, side, price, size from silver.quotes
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     folder = tmp_path_factory.mktemp("aig")
-    desk = Desk(folder / "lake", folder / "target")
+    desk = Desk(folder / "lake", folder / "target", models=TICKLAKE_MODELS)
     for kind in ("trade", "quote"):
         path = Path(DATA or "") / "lean" / f"lean_aig_20131008_tick_{kind}.zip"
         land_file(desk.settings, path, f"lean_{kind}s")

@@ -9,6 +9,8 @@ import stdnum.isin
 
 from tests.desk import Desk, trade
 
+TICKLAKE_MODELS = "all"
+
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 COUNTRIES = ("US", "CA", "DE", "XS", "CW", "EU", "QS")
 

@@ -15,6 +15,8 @@ import pytest
 from tests import oracle_risk as truth
 from tests.desk import Desk
 
+TICKLAKE_MODELS = "all"
+
 DAYS = (date(2025, 9, 30), date(2025, 10, 1), date(2025, 10, 2))
 INSTRUMENTS = {"AAPL": 175, "MSFT": 350, "BOND_1": 98}
 TRADERS = ("ANN", "BOB", "CAT")

@@ -12,6 +12,9 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from tests.desk import Desk
 
+TICKLAKE_MODELS = "all"
+pytestmark = pytest.mark.slow  # its goldens run in every `make test`
+
 NEW_YORK = ZoneInfo("America/New_York")
 _NUMBERS = count()
 GOOD, BAD, PLAIN = (

@@ -22,6 +22,9 @@ from tests.oracle_quality import (
     velocity_minutes,
 )
 
+TICKLAKE_MODELS = "all"
+pytestmark = pytest.mark.slow  # its goldens run in every `make test`
+
 DAY = 1_759_363_200 * SECOND  # 2025-10-02T00:00:00Z
 OPEN, CLOSE = DAY + 11 * 60 * MINUTE, DAY + 22 * 60 * MINUTE  # bonds: 07:00 to 18:00 New York
 MODELS = ("trade_quality_1h", "velocity", "velocity_1m", "order_flow_1m", "quote_leadership")

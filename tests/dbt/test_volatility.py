@@ -14,6 +14,9 @@ import pytest
 from tests import oracle_volatility as truth
 from tests.desk import Desk, trade
 
+TICKLAKE_MODELS = "all"
+pytestmark = pytest.mark.slow  # its goldens run in every `make test`
+
 REAL_DATA = os.environ.get("TICKLAKE_REAL_DATA")
 NEW_YORK = ZoneInfo("America/New_York")
 DAY, HALF_DAY = date(2025, 10, 2), date(2025, 11, 28)  # the day after Thanksgiving closes at 13:00

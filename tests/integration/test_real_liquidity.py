@@ -28,7 +28,7 @@ MODELS = ("+liquidity_session", "+quote_volatility_1m", "+dealer_activity")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """The day's quotes and trades, built once."""
     folder = tmp_path_factory.mktemp("real_liquidity")
-    desk = Desk(folder / "lake", folder / "target")
+    desk = Desk(folder / "lake", folder / "target", models="all")
     land_file(desk.settings, FOLDER / "lean_aig_20131008_tick_quote.zip", "lean_quotes")
     land_file(desk.settings, FOLDER / "lean_aig_20131008_tick_trade.zip", "lean_trades")
     desk.build("--select", *MODELS)
