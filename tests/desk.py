@@ -86,7 +86,11 @@ class Desk:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
-        if self.begins_as_empty and "LAKE_LOCAL" not in environment and arguments[0] == "build":
+        if (
+            self.begins_as_empty
+            and "LAKE_LOCAL" not in environment
+            and arguments[0] in ("build", "run")
+        ):
             begin_as_empty(self.root, self.target)
         saved, here = dict(os.environ), Path.cwd()
         os.environ |= {"LAKE_URI": str(self.root), "DBT_SEND_ANONYMOUS_USAGE_STATS": "0"}

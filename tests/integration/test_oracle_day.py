@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, localcontext
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -17,6 +18,7 @@ from tests import oracle
 from tests.desk import Desk
 from tests.oracle import Delivered, Row
 from tests.oracle_quality import Quote, best
+from tests.oracle_trades import Print, outliers
 
 PLAN = Plan(
     seed=5,
@@ -158,11 +160,31 @@ def test_notionals_use_the_multiplier_of_the_moment(day: Day, desk: Desk) -> Non
     assert {(unit, position): value for unit, position, value in found} == expected
 
 
+def counted(events: list[Row]) -> list[Row]:
+    """The events that candles count: all but outliers. Every session of theirs has regular prints
+    only, so a session's close is its last print."""
+    sessions: defaultdict[str, defaultdict[date, list[Row]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for trade in sorted(events, key=oracle.total_order):
+        day = oracle.session_date(trade["event_ts_ns"])
+        sessions[trade["instrument_id"]][day].append(trade)
+    found = []
+    for days in sessions.values():
+        close = None
+        for _, prints in sorted(days.items()):
+            ordered = [Print(trade["event_ts_ns"], Fraction(trade["price"])) for trade in prints]
+            flags = outliers(ordered, close)
+            found += [trade for place, trade in enumerate(prints) if not flags.get(place)]
+            close = ordered[-1].price
+    return found
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_candles_of_every_venue_and_of_all_are_those_of_the_oracle(
     width: str, day: Day, desk: Desk
 ) -> None:
-    events = day.events
+    events = counted(day.events)
     for venue in {trade["venue"] for trade in events} - {None} | {"ALL"}:
         among = [trade for trade in events if venue in ("ALL", trade["venue"])]
         expected = oracle.candles(among, width)
@@ -183,7 +205,7 @@ def test_candles_of_every_venue_and_of_all_are_those_of_the_oracle(
 def test_the_sums_that_candles_carry_are_those_of_their_trades(
     width: str, day: Day, desk: Desk
 ) -> None:
-    events = day.events
+    events = counted(day.events)
     sums: defaultdict[tuple[str, int], list[Any]] = defaultdict(lambda: [Decimal()] * 4)
     bounds: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     for trade in events:
