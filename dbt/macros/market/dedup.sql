@@ -66,9 +66,9 @@
                 partition by k.{{ key }} order by k.recv_ts_ns nulls last, k.unit, k.position
             ) as copy_number
             {%- for column in payload %},
-            k.{{ column }} is distinct from first_value(k.{{ column }}) over (
+            (k.{{ column }} is distinct from first_value(k.{{ column }}) over (
                 partition by k.{{ key }} order by k.recv_ts_ns nulls last, k.unit, k.position
-            ) as differs_{{ loop.index }}
+            )) as differs_{{ loop.index }}
             {%- endfor %}
         from {{ keyed }} as k
         inner join repeated as r on k.{{ key }} = r.{{ key }}

@@ -262,7 +262,7 @@ select * from (
     turned as (
         select
             *,
-            lag(life_ns) over in_order is distinct from life_ns
+            (lag(life_ns) over in_order is distinct from life_ns)
             or lag(is_valid) over in_order <> is_valid as is_turn
         from pieces
         window in_order as (partition by quoter, side order by at_ns)

@@ -84,7 +84,9 @@ eligible as (
 )
 
 select
-    p.* exclude (event_date, dedup_rule, condition_form, contract_version, ingest_ts, delivery_unit),  -- noqa: RF02
+    p.* exclude (  -- noqa: RF02
+        event_date, dedup_rule, condition_form, contract_version, ingest_ts, delivery_unit  -- noqa: RF02
+    ),
     {{ notional('p.price_quantity', 's.price_multiplier') }} as notional,
     s.price_multiplier,
     s.security_sk
