@@ -47,6 +47,9 @@ class Settings(KafkaSettings):
         description="dataset=topic,... where it is not <topic>.dlq",
     )
 
+    models: Literal["all", "core"] = Field(
+        "all", alias="TICKLAKE_MODELS", description="which dbt models builds make"
+    )
     build_from: date | None = Field(None, alias="TICKLAKE_BUILD_FROM", description="first UTC day")
     build_to: date | None = Field(None, alias="TICKLAKE_BUILD_TO", description="day after the last")
     build_memory: str = Field("4GB", alias="TICKLAKE_BUILD_MEMORY", pattern=r"^\d+(\.\d+)?[KMGT]B$")
