@@ -53,6 +53,7 @@ class BuildResult:
     publication: int | None
     advanced: bool
     reason: str
+    cpu_seconds: float = 0.0  # of publishing
     models: list[ModelResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
