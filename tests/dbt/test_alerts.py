@@ -55,10 +55,10 @@ ALERTS = """
 select rule, dataset, instrument_id, venue, event_ts_ns, episode_end_ns, triggers, severity,
     round(value, 9)
 from {table}
+"""
 
 TICKLAKE_MODELS = "all"
 pytestmark = pytest.mark.slow  # its goldens run in every `make test`
-"""
 
 
 def trades(seed: int, count: int, first: int = 0) -> list[dict[str, Any]]:

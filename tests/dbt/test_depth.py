@@ -20,10 +20,10 @@ IN_FORCE = """
 select valid_from_ns, valid_to_ns, case side when 'BID' then 'B' else 'O' end, level, price,
     level_size, n_dealers
 from gold.depth where instrument_id = '{instrument}'
+"""
 
 TICKLAKE_MODELS = "all"
 pytestmark = pytest.mark.slow  # its goldens run in every `make test`
-"""
 
 
 def told(seed: int) -> list[dict[str, Any]]:

@@ -36,9 +36,9 @@ MODELS = ("late_trades_units", "late_trades_watermarks", "late_trades")
 FLAGS = """
 select trade_id, max_seen_ns, is_out_of_order, late_1s, late_10s, late_1m, late_1h, late_1d
 from silver.late_trades order by all
+"""
 
 TICKLAKE_MODELS = "all"
-"""
 
 
 class Clock(datetime):

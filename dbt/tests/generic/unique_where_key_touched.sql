@@ -3,7 +3,7 @@
 {% test unique_where_key_touched(model, columns, key='instrument_id') %}
     select {{ columns | join(', ') }}, count(*) as copies
     from {{ model }}
-    where {{ key_was_touched(model.schema ~ '.' ~ model.identifier, key) }}
+    where {{ key_was_touched(dirty_name(model), key) }}
     group by all
     having count(*) > 1
 {% endtest %}
