@@ -100,7 +100,7 @@ def beside(lake: Path) -> dict[str, Any]:
     statements.write_text(
         json.dumps(
             [
-                (kinds[r["unique_id"]], r["relation_name"], r["compiled_code"])
+                (r["unique_id"], kinds[r["unique_id"]], r["relation_name"], r["compiled_code"])
                 for r in results(lake)
                 if r["compiled_code"] and r["unique_id"].split(".")[0] in ("model", "test")
             ]
@@ -112,13 +112,15 @@ def beside(lake: Path) -> dict[str, Any]:
         sys.executable, "-m", "benchmarks.build", "--direct", str(statements),
         LAKE_URI=str(lake), LAKE_LOCAL=str(local), TICKLAKE_BUILD_MEMORY=MEMORY,
     )  # fmt: skip
-    return {"built": built, "published": published, "direct": direct}
+    costs = json.loads(statements.with_suffix(".costs").read_text())
+    return {"built": built, "published": published, "direct": direct, "costs": costs}
 
 
 def directly(statements: Path) -> None:
-    """The child's part: run the statements of a dbt build without dbt."""
+    """The child's part: a dbt build's statements without dbt; what each cost is put beside."""
     import duckdb
 
+    from lake import average_cost, scoring
     from lake.session import Session
 
     session = Session(load_settings())
@@ -129,15 +131,21 @@ def directly(statements: Path) -> None:
             "disabled_optimizers": "top_n_window_elimination",
         }.items():  # fmt: skip
             conn.execute(f"set {name} = '{value}'")
+        scoring.register(conn)
+        average_cost.register(conn)
         session.open(conn)
         session.begin(conn)
         for schema in ("staging", "silver", "gold", "audit"):
             conn.execute(f"create schema if not exists {schema}")
-        for kind, relation, sql in json.loads(statements.read_text()):
+        costs = {}
+        for name, kind, relation, sql in json.loads(statements.read_text()):
+            started = time.process_time()
             if kind == "test":
                 conn.execute(f"select count(*) from ({sql}) as t").fetchall()
             else:
                 conn.execute(f"create {'view' if kind == 'view' else 'table'} {relation} as {sql}")
+            costs[name] = time.process_time() - started
+    statements.with_suffix(".costs").write_text(json.dumps(costs))
 
 
 def one_hour(folder: Path, days: int, trades: str) -> dict[str, Any]:
@@ -203,6 +211,9 @@ def show_beside(found: dict[str, Any]) -> None:
         (f"ratio without publishing (target {OVERHEAD})", "", f"{ratio:.2f}", ""),
         (f"memory limit {MEMORY} (target {PEAK_GB:g} GB)", "", "", f"{built.peak_gb:.2f}"),
     ])  # fmt: skip
+    costs = sorted(found["costs"].items(), key=lambda cost: -cost[1])[:15]
+    rows = [(name.split(".")[2], f"{cpu:.1f}") for name, cpu in costs]
+    shown("where the time goes", ("model or test", "CPU s"), rows)
 
 
 def show_hour(found: dict[int, dict[str, Any]]) -> None:

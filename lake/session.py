@@ -80,6 +80,10 @@ class Session:
         """Work out which parts of bronze are news: the seeds of the dirty set."""
         conn.execute("begin")
         conn.execute(f"delete from audit.dirty where is_open and {IS_SEED}")
+        if not conn.execute("select count(*) from build.model_state").fetchall()[0][0]:
+            self._all_is_news(conn)
+            conn.execute("commit")
+            return
         for contract in registry.all_contracts().values():
             name = contract.dataset
             instrument = "instrument_id" if "instrument_id" in contract.names() else "null"
@@ -106,6 +110,14 @@ class Session:
                 [self.build_id, name, self.before.get(name, -1)],
             )
         conn.execute("commit")
+
+    def _all_is_news(self, conn: DuckDBPyConnection) -> None:
+        """Nothing was built before: one mark per source says so, not one per hour or security."""
+        for source in [*(f"bronze.{name}" for name in registry.all_contracts()), "ledger.commits"]:
+            conn.execute(
+                "insert into audit.dirty values (?, ?, null, null, null, true, true)",
+                [self.build_id, source],
+            )
 
     def advance(self, conn: DuckDBPyConnection) -> None:
         """The whole graph ran over the whole dirty set: from here on, only news counts."""

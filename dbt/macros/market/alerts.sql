@@ -95,12 +95,6 @@
 {%- endmacro %}
 
 
-{# The last of the values before a row that is known; `over` says which rows. #}
-{% macro last_one_of(value, over) -%}
-    last_value({{ value }} ignore nulls) over {{ over }}
-{%- endmacro %}
-
-
 {# The number of the stretch of `seconds`, counted from the epoch, that holds a moment. #}
 {% macro stretch_of(ns, seconds) -%}
     {{ ns }} // {{ (seconds * 1000000000) | int }}

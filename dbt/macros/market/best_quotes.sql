@@ -369,12 +369,6 @@ inner join {{ ref('sessions') }} as s on t.calendar = s.calendar and t.session_d
 {%- endmacro %}
 
 
-{# The last value that is not null, to stand before `over`. #}
-{% macro last_known(expression) -%}
-    last_value({{ expression }} ignore nulls)
-{%- endmacro %}
-
-
 {# An aggregate: the distinct texts, sorted, with commas between. #}
 {% macro joined_text(expression) -%}
     string_agg(distinct {{ expression }}, ',' order by {{ expression }})

@@ -47,12 +47,6 @@
 {%- endmacro %}
 
 
-{# The whole numbers of [first, last), to join laterally. #}
-{% macro numbers_within(first, last) -%}
-    unnest(range({{ first }}, {{ last }}))
-{%- endmacro %}
-
-
 {# CTEs up to `sized`, the wide state of every moment of CTE `lives`, for books with any number of
    levels. `keys` name a book. Only levels that can be among the five are ranked: the moments of a
    book and hour are numbered and looked at in buckets. #}

@@ -42,9 +42,9 @@
                 max(quote_ts_ns) over so_far as quote_ts_ns,
                 max(since_ns) over so_far as since_ns,
                 {% for side in ['bid', 'offer'] -%}
-                    {{ latest_of("case when side = '" ~ side | upper ~ "' then price end") }} over so_far
+                    {{ last_known("case when side = '" ~ side | upper ~ "' then price end") }} over so_far
                         as {{ side }}_price,
-                    {{ latest_of("case when side = '" ~ side | upper ~ "' then size end") }} over so_far
+                    {{ last_known("case when side = '" ~ side | upper ~ "' then size end") }} over so_far
                         as {{ side }}_size,
                     max(case when side = '{{ side | upper }}' then to_ns end) over so_far
                         as {{ side }}_to_ns{{ ',' if not loop.last }}
@@ -160,17 +160,15 @@
     select instrument_id, session_date, session_type, dealers, cast(count(*) as bigint) as trades
     from (
         select
-            t.instrument_id,
-            t.session_date,
-            t.session_type,
-            case
-                when t.price = q.best_bid then q.bid_dealers
-                when t.price = q.best_offer then q.offer_dealers
-            end as dealers
-        from {{ trades }} as t
-        asof left join {{ states }} as q
-            on t.instrument_id = q.instrument_id and t.event_ts_ns > q.valid_from_ns
-        where q.is_valid and t.event_ts_ns <= q.valid_to_ns
+            instrument_id,
+            session_date,
+            session_type,
+            case when price = best_bid then bid_dealers when price = best_offer then offer_dealers end as dealers
+        from ({{ as_of(trades, states, 'valid_from_ns', {
+            'best_bid': 'best_bid', 'best_offer': 'best_offer', 'bid_dealers': 'bid_dealers',
+            'offer_dealers': 'offer_dealers', 'is_valid': 'is_quoted', 'valid_to_ns': 'quoted_to_ns',
+        }, op='>') }}) as quoted
+        where is_quoted and event_ts_ns <= quoted_to_ns
     )
     group by instrument_id, session_date, session_type, dealers
 {%- endmacro %}

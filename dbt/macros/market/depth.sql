@@ -302,11 +302,7 @@
         s.*,
         {{ timestamp_of('t.second * 1000000000') }} as sample_ts
     from {{ states }} as s
-    cross join lateral {{ seconds_within('s.valid_from_ns', 's.valid_to_ns') }} as t (second)
+    cross join lateral {{ numbers_within(
+        '(s.valid_from_ns + 999999999) // 1000000000', '(s.valid_to_ns + 999999999) // 1000000000'
+    ) }} as t (second)
 {% endmacro %}
-
-
-{# The full seconds of [from, to), to join laterally. #}
-{% macro seconds_within(from_ns, to_ns) -%}
-    unnest(range(({{ from_ns }} + 999999999) // 1000000000, ({{ to_ns }} + 999999999) // 1000000000))
-{%- endmacro %}

@@ -11,21 +11,9 @@
 {%- endmacro %}
 
 
-{# One row per whole number from `first` to `last`, both included. #}
-{% macro each_step(first, last) -%}
-    unnest(range({{ first }}, {{ last }} + 1))
-{%- endmacro %}
-
-
 {# One row per name in a text of names with commas between them. #}
 {% macro each_name(names) -%}
     unnest(string_split({{ names }}, ','))
-{%- endmacro %}
-
-
-{# The latest value that is known in a window's frame. #}
-{% macro latest_of(value) -%}
-    last_value({{ value }} ignore nulls)
 {%- endmacro %}
 
 
@@ -38,7 +26,7 @@
         step * {{ step }} as step_ns,
         least({{ until }}, (step + 1) * {{ step }}) - greatest({{ since }}, step * {{ step }}) as piece_ns
     from (
-        select *, {{ each_step(step_of(since, step), step_of(until ~ ' - 1', step)) }} as step
+        select *, {{ numbers_within(step_of(since, step), step_of(until ~ ' - 1', step) ~ ' + 1') }} as step
         from {{ spans }}
     )
 {%- endmacro %}
@@ -156,9 +144,9 @@
             row_number() over session as number,
             lag(best_bid) over session as last_bid,
             lag(best_offer) over session as last_offer,
-            {{ latest_of('valid_mid') }} over earlier as last_mid,
-            {{ latest_of('bid_leader') }} over earlier as last_bid_leader,
-            {{ latest_of('offer_leader') }} over earlier as last_offer_leader
+            {{ last_known('valid_mid') }} over earlier as last_mid,
+            {{ last_known('bid_leader') }} over earlier as last_bid_leader,
+            {{ last_known('offer_leader') }} over earlier as last_offer_leader
         from (select *, case when is_valid then best_bid + best_offer end as valid_mid from {{ states }})
         window
             session as (partition by instrument_id, session_date order by valid_from_ns),

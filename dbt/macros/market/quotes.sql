@@ -175,12 +175,6 @@ changes as (
 {%- endmacro %}
 
 
-{# In a select list: a row for every full hour from `first` to `last`. #}
-{% macro each_hour(first, last) -%}
-    unnest(generate_series({{ first }}, {{ last }}, interval 1 hour))
-{%- endmacro %}
-
-
 {# Does anybody quote one side at a time, and does a dealer? Only then are lanes needed, and can one
    side's quote make the other side's invalid. The answer saves time and changes no row. #}
 {% macro has_one_sided(condition='true') %}

@@ -45,24 +45,6 @@
 {%- endmacro %}
 
 
-{# Points with columns of the latest state of their instrument (and `keys`) at or before them.
-     points   has instrument_id, event_ts_ns
-     states   has instrument_id, `since`, and at most one row per key and moment
-     columns  of the states to hand on; null where no state is
-   The as-of join is DuckDB's; elsewhere it is a window over both. #}
-{% macro as_of(points, states, since, columns, keys=['instrument_id'], at='event_ts_ns', op='>=') %}
-    {{ return(adapter.dispatch('as_of', 'ticklake')(points, states, since, columns, keys, at, op)) }}
-{% endmacro %}
-
-
-{% macro default__as_of(points, states, since, columns, keys, at, op) %}
-    select p.*, {{ using_columns(columns, 's.{0}') }}
-    from {{ points }} as p
-    asof left join {{ states }} as s
-        on {{ using_columns(keys, 'p.{0} = s.{0}', ' and ') }} and p.{{ at }} {{ op }} s.{{ since }}
-{% endmacro %}
-
-
 {# One row per point (instrument_id, event_ts_ns, session_start) with what its instrument is worth:
      quote_mid       mid of the best quote in force then, two-sided
      trade_price     the last trade's price, if it is less than five minutes old

@@ -3,19 +3,6 @@
     and against the mid some time after it.
 #}
 
-{# Every row of `probes` with what was in force at its `moment`: the last row of `states` of its
-   instrument that began before it (`>`) or at the latest with it (`>=`).
-     columns  {name in states: name in the result}; null where nothing began before #}
-{% macro in_force(probes, states, moment, began, comparison, columns) %}
-    select
-        p.*{% for column, name in columns.items() %},
-        q.{{ column }} as {{ name }}{% endfor %}
-    from {{ probes }} as p
-    asof left join {{ states }} as q
-        on p.instrument_id = q.instrument_id and p.{{ moment }} {{ comparison }} q.{{ began }}
-{% endmacro %}
-
-
 {# The moment whose quotes a trade is compared with: its own, strictly before. Sources named in
    variable `allow_equal_ts` take a quote of the same nanosecond too; `quote_lag_ms` looks earlier. #}
 {% macro reference_ns(t='t') -%}
@@ -180,10 +167,9 @@
     {%- endset %}
     {%- for s in horizons() %}
     {{ 'with' if loop.first }} after_{{ s }}s as (
-        {{ in_force(
-            moments if loop.first else 'after_' ~ loop.previtem ~ 's', mids,
-            'at_' ~ s ~ 's', 'valid_from_ns', '>=',
-            {'valid_to_ns': 'until_' ~ s ~ 's', 'twice_mid': 'mid_' ~ s ~ 's'},
+        {{ as_of(
+            moments if loop.first else 'after_' ~ loop.previtem ~ 's', mids, 'valid_from_ns',
+            {'valid_to_ns': 'until_' ~ s ~ 's', 'twice_mid': 'mid_' ~ s ~ 's'}, at='at_' ~ s ~ 's',
         ) }}
     ){{ ',' if not loop.last }}
     {%- endfor %}

@@ -61,9 +61,3 @@
 {% macro minutes_of_day(text) -%}
     cast(split_part({{ text }}, ':', 1) as integer) * 60 + cast(split_part({{ text }}, ':', 2) as integer)
 {%- endmacro %}
-
-
-{# A row for every full minute of [first, until). #}
-{% macro each_minute(first, until) -%}
-    unnest(generate_series({{ first }}, {{ until }} - interval 1 minute, interval 1 minute))
-{%- endmacro %}

@@ -76,7 +76,7 @@ select
     bool_or(side = 'BID') as touches_bid,
     bool_or(side = 'OFFER') as touches_offer
 from (
-    select *, {{ each_hour('event_hour + interval 1 hour', 'last_hour') }} as entered_hour
+    select *, {{ every('hour', 'event_hour + interval 1 hour', 'last_hour') }} as entered_hour
     from standing
     where last_hour > event_hour
 ) as entered

@@ -21,7 +21,6 @@ select
     l.unit,
     l.position,
     l.batch,
-    {{ change_hash('l') }} as change_hash,
     j.outcome
 from landed as l
 inner join judged as j on l.unit = j.unit and l.position = j.position

@@ -72,7 +72,6 @@ select
     version::integer as version,
     is_start_assumed,
     change_type,
-    {{ change_hash() }} as change_hash,
     as_of_ns,
     as_of,
     {{ timestamp_of('recv_ts_ns') }} as recorded_at,

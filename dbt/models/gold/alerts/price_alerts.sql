@@ -41,11 +41,11 @@ means as (
 followed as (
     select
         *,
-        {{ last_one_of('case when is_valid then price end', """(
+        {{ last_known('case when is_valid then price end') }} over (
             partition by dataset, instrument_id, venue, session_date, session_id
             order by event_ts_ns, tie_order
             rows between unbounded preceding and 1 preceding
-        )""") }} as prev_price
+        ) as prev_price
     from judged
 ),
 

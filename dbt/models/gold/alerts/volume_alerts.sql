@@ -16,7 +16,7 @@ minutes as (
     select
         instrument_id,
         session_date,
-        {{ each_minute('min(window_start)', "max(window_start) + interval 1 minute") }} as window_start
+        {{ every('minute', 'min(window_start)', 'max(window_start)') }} as window_start
     from candles
     group by instrument_id, session_date
 ),

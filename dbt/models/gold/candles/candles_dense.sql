@@ -23,7 +23,7 @@ spans as (
 minutes as (
     select
         instrument_id, venue, session_scope, session_date,
-        {{ each_minute('first_window', 'span_end') }} as window_start
+        {{ every('minute', 'first_window', 'span_end - interval 1 minute') }} as window_start
     from spans
 ),
 

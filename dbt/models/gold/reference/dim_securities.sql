@@ -1,3 +1,5 @@
 {{ config(materialized='view') }}
 
-select * from {{ ref('security_versions') }}
+-- The hash is computed when it is asked for: stored, it would be half of the table.
+select *, {{ change_hash() }} as change_hash
+from {{ ref('security_versions') }}

@@ -24,11 +24,10 @@ states as (
 ),
 
 quoted as (
-    {{ in_force('trades', 'states', 'reference_ns', 'valid_from_ns', '>', {
-        'valid_to_ns': 'valid_to_ns', 'began_ns': 'began_ns', 'best_bid': 'best_bid',
-        'best_offer': 'best_offer', 'bid_size': 'bid_size', 'offer_size': 'offer_size',
-        'bid_leader': 'bid_leader', 'offer_leader': 'offer_leader',
-    }) }}
+    {{ as_of('trades', 'states', 'valid_from_ns', [
+        'valid_to_ns', 'began_ns', 'best_bid', 'best_offer', 'bid_size', 'offer_size',
+        'bid_leader', 'offer_leader',
+    ], at='reference_ns', op='>') }}
 ),
 
 judged as (
