@@ -29,7 +29,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Suite:
-    """One table and what became of its expectations. `page` is its page of Data Docs."""
+    """One table and what became of its expectations."""
 
     table: str
     verdicts: tuple[Verdict, ...]
@@ -47,10 +47,34 @@ class Suite:
         return tuple(v for v in self.verdicts if not v.passed and v.rule.severity == "warn")
 
 
+def told(suite: Suite) -> dict[str, Any]:
+    """A suite as plain data, for programs: counts, and what does not hold."""
+    return {
+        "suite": suite.table,
+        "expectations": len(suite.verdicts),
+        "passed": sum(verdict.passed for verdict in suite.verdicts),
+        "failed": [_told(verdict) for verdict in suite.broken],
+        "findings": [_told(verdict) for verdict in suite.findings],
+        "seconds": round(suite.seconds, 3),
+    }
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "expected": verdict.rule.says,
+        "kind": verdict.rule.kind,
+        "columns": verdict.rule.columns,
+        "unexpected": verdict.unexpected,
+        "note": verdict.note,
+        "source": verdict.rule.source,
+        "query": verdict.rule.wrong_rows,
+    }
+
+
 def judge(
     lakehouse: Path,
     rules: dict[str, Sequence[Rule]],
-    on_table: Callable[[str], None] = lambda table: None,
+    on_table: Callable[[str], None] | None = None,
 ) -> list[Suite]:
     """Judge tables of a file of views; `rules` maps each to its expectations.
 
@@ -60,17 +84,20 @@ def judge(
     with _datasource(lakehouse) as datasource, closing(open_file(lakehouse)) as conn:
         conn.execute(f"set memory_limit = '{MEMORY}'")
         for table, expected in rules.items():
-            on_table(table)
+            if on_table:
+                on_table(table)
             suites.append(_suite(datasource, conn, table, expected))
     return suites
 
 
 @contextmanager
 def _datasource(lakehouse: Path) -> Iterator[Any]:
-    from checks.expectations import library  # noqa: F401 (registers the data source)
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
+    from checks.expectations import library
+
+    assert library.DuckDBDatasource  # importing it is what adds `add_duckdb`
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     found = context.data_sources.add_duckdb("lake", connection_string=f"duckdb:///{lakehouse}")

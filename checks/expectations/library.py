@@ -109,7 +109,6 @@ class RowsThatBreak(TableMetricProvider):  # type: ignore[misc]
     )
     def _duckdb(
         cls,  # noqa: N805
-        execution_engine: DuckDBExecutionEngine,
         metric_domain_kwargs: dict[str, Any],
         metric_value_kwargs: dict[str, Any],
         **_: Any,

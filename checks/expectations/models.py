@@ -39,7 +39,7 @@ class ModelUnreadable(ValueError):
 
 @dataclass(frozen=True)
 class Model:
-    """A model as its yml describes it: `columns` maps names to types (empty where none is given)."""
+    """A model as its yml describes it: `columns` maps names to types, empty where none is given."""
 
     table: str
     source: str
@@ -80,7 +80,7 @@ def _described(folder: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         except (yaml.YAMLError, AttributeError) as error:
             raise ModelUnreadable(f"{path} is no YAML that describes models: {error}") from error
         for entry in entries:
-            yield f"{schema}.{entry['name']}", f"models/{path.relative_to(folder)}", entry
+            yield f"{schema}.{entry['name']}", f"dbt/models/{path.relative_to(folder)}", entry
 
 
 def _model(table: str, source: str, entry: Mapping[str, Any], tables: Mapping[str, str]) -> Model:
@@ -143,7 +143,7 @@ def _not_null(model: Model, test: _Test, _: Mapping[str, str]) -> Rule:
 
 def _accepted_values(model: Model, test: _Test, _: Mapping[str, str]) -> Rule:
     column, values = _column(test), tuple(test.arguments["values"])
-    says = f"{column} is one of {', '.join(map(str, values))}, where it is known"
+    says = f"{column} is {' or '.join(map(str, values))}, where it is known"
     if test.where:
         return _holds(model, says, accepted(column, values), test.where)
     return Rule(model.table, "accepted_values", says, model.source, (column,), values=values)

@@ -38,14 +38,14 @@ class Rule:
             return f"describe {self.table}"
         if self.kind == "no_rows":
             return self.rows
-        return f"select * from {self.table} where ({self._good_row()}) is distinct from true"
+        return f"select * from {self.table} where {self._wrong_row()}"
 
-    def _good_row(self) -> str:
+    def _wrong_row(self) -> str:
         if self.kind == "not_null":
-            return not_null(self.columns[0])
+            return f"{self.columns[0]} is null"
         if self.kind == "accepted_values":
-            return accepted(self.columns[0], self.values)
-        return self.condition
+            return f"not {accepted(self.columns[0], self.values)}"
+        return f"({self.condition}) is distinct from true"
 
 
 def not_null(column: str) -> str:
