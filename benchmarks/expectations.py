@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,9 @@ def judged(path: Path) -> dict[str, Any]:
     """Judge the table once: what a process spends on it, the library's import apart."""
     began = time.perf_counter()
     from checks.expectations.judge import judge
-    from checks.expectations.library import DuckDBDatasource
     from checks.expectations.suites import suites
 
-    assert DuckDBDatasource
+    import_module("checks.expectations.library")
     imported = time.perf_counter()
     suite = judge(path, {TABLE: suites()[TABLE]})[0]
     seconds = time.perf_counter() - imported

@@ -2,7 +2,8 @@
 
 The library's pages load their looks, and the rows of its index, from five hosts. These stand for
 themselves: its rendering of the results is kept, what points elsewhere is left out, and a short
-style sheet takes its place. Nothing in them asks the network for anything.
+style sheet takes its place. Nothing in them asks the network for anything, and nothing that a value
+in the data says can run in them.
 """
 
 import html
@@ -13,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from checks.expectations.judge import Suite
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem;
@@ -132,6 +135,7 @@ def _right(place: int) -> str:
 def _document(title: str, body: str) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{html.escape(title)}</title><link rel="icon" href="data:,">'
         f"<style>{STYLE}</style></head>\n<body>{body}</body></html>\n"

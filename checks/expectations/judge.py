@@ -1,8 +1,9 @@
 """Judge published tables against their rules, with Great Expectations, inside DuckDB."""
 
+import html
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,38 +74,23 @@ def _told(verdict: Verdict) -> dict[str, Any]:
 
 def judge(
     lakehouse: Path,
-    rules: dict[str, Sequence[Rule]],
+    rules: Mapping[str, Sequence[Rule]],
     on_table: Callable[[str], None] | None = None,
 ) -> list[Suite]:
     """Judge tables of a file of views; `rules` maps each to its expectations.
 
     `on_table` is told each table before it is looked at.
     """
+    from checks.expectations.library import opened
+
     suites = []
-    with _datasource(lakehouse) as datasource, closing(open_file(lakehouse)) as conn:
+    with opened(lakehouse) as datasource, closing(open_file(lakehouse)) as conn:
         conn.execute(f"set memory_limit = '{MEMORY}'")
         for table, expected in rules.items():
             if on_table:
                 on_table(table)
             suites.append(_suite(datasource, conn, table, expected))
     return suites
-
-
-@contextmanager
-def _datasource(lakehouse: Path) -> Iterator[Any]:
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    from checks.expectations import library
-
-    assert library.DuckDBDatasource  # importing it is what adds `add_duckdb`
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    found = context.data_sources.add_duckdb("lake", connection_string=f"duckdb:///{lakehouse}")
-    try:
-        yield found
-    finally:
-        found.get_execution_engine().close()
 
 
 def _suite(datasource: Any, conn: Any, table: str, rules: Sequence[Rule]) -> Suite:
@@ -144,7 +130,7 @@ def _expectation(rule: Rule, place: int) -> Any:
     from checks.expectations import library
 
     shown = {
-        "description": rule.says,
+        "description": html.escape(rule.says, quote=False),  # goes into a page as it is
         "severity": "critical" if rule.severity == "error" else "warning",
         "meta": {"place": place, "source": rule.source},
     }

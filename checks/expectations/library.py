@@ -20,9 +20,11 @@ from typing import Any, ClassVar, Literal
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # nothing leaves this machine
 
 import duckdb_engine
+import great_expectations as gx
 import sqlalchemy as sa
 from great_expectations.core.metric_domain_types import MetricDomainTypes
 from great_expectations.core.metric_function_types import MetricPartialFunctionTypes
+from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.datasource.fluent import SQLDatasource
 from great_expectations.execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.expectations.expectation import BatchExpectation
@@ -38,7 +40,7 @@ class DuckDBExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
     @contextmanager
     def get_connection(self) -> Iterator[sa.Connection]:
         """The one connection, kept until the engine is closed."""
-        if self._connection is None:
+        if self._connection is None:  # type: ignore[has-type]
             self._connection = self.engine.connect()
         yield self._connection
 
@@ -65,11 +67,23 @@ class DuckDBDatasource(SQLDatasource):  # type: ignore[misc]
 
     def get_execution_engine(self) -> DuckDBExecutionEngine:
         """The engine over the data source's one connection."""
-        if self._execution_engine is None:
+        if self._execution_engine is None:  # type: ignore[has-type]
             self._execution_engine = DuckDBExecutionEngine(
                 engine=self.get_engine(), create_temp_table=False
             )
         return self._execution_engine
+
+
+@contextmanager
+def opened(lakehouse: Path) -> Iterator[DuckDBDatasource]:
+    """A file of views as a data source, in a context that leaves nothing behind."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    found = context.data_sources.add_duckdb("lake", connection_string=f"duckdb:///{lakehouse}")
+    try:
+        yield found
+    finally:
+        found.get_execution_engine().close()
 
 
 def _table_of(engine: DuckDBExecutionEngine, domain: dict[str, Any]) -> str:
