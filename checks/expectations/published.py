@@ -64,9 +64,14 @@ def expect(
     wanted = chosen(settings, tables)
     rules = suites()
     place = layout(settings)
-    found = judge(place.lakehouse, {table: rules.get(table, ()) for table in wanted}, on_table)
+    with lakehouse.connect(place) as conn:  # while it is open, all looks are at one publication
+        number, at = conn.execute(
+            "select number, published_at::varchar from audit.publication"
+        ).fetchall()[0]
+        expected = {table: rules.get(table, ()) for table in wanted}
+        found = judge(place.lakehouse, expected, on_table)
     if docs:
-        write_docs(found, site(settings), f"Publication {lakehouse.shows(place)} of {place.root}")
+        write_docs(found, site(settings), f"Publication {number} of {at}, {place.root}")
     return found
 
 
