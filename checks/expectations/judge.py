@@ -151,7 +151,7 @@ def _expectation(rule: Rule, place: int) -> Any:
         case "holds":
             return library.ExpectEveryRowToHold(condition=rule.condition, **shown)
         case "no_rows":
-            return library.ExpectNoRows(rows=rule.rows, **shown)
+            return library.ExpectNoRows(rows=rule.counted or rule.rows, **shown)
 
 
 def _described(types: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from checks.expectations.rules import Rule, accepted, not_null, repeated, strangers
+from checks.expectations.rules import Rule, accepted, not_null, repeated, strangers, suspected
 from lake.project import PROJECT
 
 MODELS = PROJECT / "dbt" / "models"
@@ -152,8 +152,17 @@ def _accepted_values(model: Model, test: _Test, _: Mapping[str, str]) -> Rule:
 def _unique(model: Model, test: _Test, _: Mapping[str, str]) -> Rule:
     columns = tuple(test.arguments.get("columns") or (_column(test),))
     says = f"no two rows have the same {', '.join(columns)}"
-    rows = repeated(model.table, columns, test.where or "true")
-    return Rule(model.table, "no_rows", says, model.source, columns, rows=rows)
+    where = test.where or "true"
+    first = suspected(columns, model.table, where)
+    return Rule(
+        model.table,
+        "no_rows",
+        says,
+        model.source,
+        columns,
+        rows=repeated(model.table, columns, where),
+        counted=repeated(model.table, columns, f"({where}) and {first}"),
+    )
 
 
 def _related(model: Model, test: _Test, tables: Mapping[str, str]) -> Rule:

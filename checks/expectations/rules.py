@@ -16,8 +16,9 @@ class Rule:
 
     `says` is a sentence for people, `source` the file where it is written. `columns` are those it
     looks at: without them it cannot be judged. `condition` is SQL that is true of a good row
-    (`holds`), `rows` SQL that gives what is wrong (`no_rows`), `values` what a column may hold and
-    `types` the DuckDB type of each column.
+    (`holds`), `rows` SQL that gives what is wrong (`no_rows`), for people to read, and `counted`
+    SQL that gives as many rows for less; `values` what a column may hold and `types` the DuckDB
+    type of each column.
     """
 
     table: str
@@ -28,6 +29,7 @@ class Rule:
     severity: Severity = "error"
     condition: str = ""
     rows: str = ""
+    counted: str = ""
     values: tuple[Any, ...] = ()
     types: tuple[str, ...] = ()
 
@@ -66,6 +68,13 @@ def repeated(table: str, columns: Sequence[str], where: str = "true") -> str:
         f"select {key}, count(*) as copies from {table} where {where} "
         "group by all having count(*) > 1"
     )
+
+
+def suspected(columns: Sequence[str], table: str, where: str = "true") -> str:
+    """SQL that is true of every row whose key may be repeated, by hashes: they take half the memory
+    of keys and are looked at first."""
+    key = f"hash({', '.join(quoted(column) for column in columns)})"
+    return f"{key} in (select {key} from {table} where {where} group by all having count(*) > 1)"
 
 
 def strangers(table: str, column: str, other: str, field: str, where: str = "true") -> str:
