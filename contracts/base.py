@@ -146,11 +146,12 @@ def _kind_of(dtype: pl.DataType) -> Kind:
     return "integer" if dtype.is_integer() else "text"
 
 
-def rule(code: RejectCode, holds: pl.Expr, says: str = "") -> Any:
+def rule(code: RejectCode, holds: pl.Expr, says: str = "", sql: str = "") -> Any:
     """A dataframe check that files the rows where `holds` is false under `code`.
 
     A null result passes: absence is `never_null`'s business, a rule speaks of what is there. The
     reject's message is `says`, where given, and the values of the columns that the rule looks at.
+    `sql` says the same for those who have the columns in a table (`sql_rules`).
     """
     columns = ",".join(dict.fromkeys(holds.meta.root_names()))
 
@@ -158,32 +159,59 @@ def rule(code: RejectCode, holds: pl.Expr, says: str = "") -> Any:
         return data.lazyframe.select(holds.fill_null(True))
 
     # pandera hands the check back with an error; title and description are its free texts.
-    declare = pa.dataframe_check(name=code.value, error=code.value, title=columns, description=says)
+    declare = pa.dataframe_check(
+        name=code.value,
+        error=code.value,
+        title=columns,
+        description=says,
+        statistics={"sql": sql},
+    )
     return declare(check)
+
+
+def sql_rules(contract: Contract) -> list[tuple[tuple[str, ...], str]]:
+    """The rules that are said in SQL, too: the columns of each, and what is true of a good row."""
+    return [
+        (tuple(check.title.split(",")), check.statistics["sql"])
+        for check in contract.schema.checks
+        if check.statistics.get("sql")
+    ]
 
 
 def event_time_rules() -> tuple[Any, Any]:
     """The two rules every event obeys: not before 1990, not ahead of its own reception."""
     event, received = pl.col("event_ts_ns"), pl.col("recv_ts_ns")
     return (
-        rule(RejectCode.TS_OUT_OF_RANGE, event >= EARLIEST_NS),
-        rule(RejectCode.FUTURE_TS, event <= received + CLOCK_SKEW_NS),
+        rule(
+            RejectCode.TS_OUT_OF_RANGE,
+            event >= EARLIEST_NS,
+            sql=f"coalesce(event_ts_ns >= {EARLIEST_NS}, true)",
+        ),
+        rule(
+            RejectCode.FUTURE_TS,
+            event <= received + CLOCK_SKEW_NS,
+            sql=f"coalesce(event_ts_ns <= recv_ts_ns + {CLOCK_SKEW_NS}, true)",
+        ),
     )
 
 
 def known_side(column: str, sides: Sequence[str]) -> Any:
     """A rule that `column` is one of `sides` where it is given."""
-    return rule(RejectCode.UNKNOWN_SIDE, pl.col(column).is_in(list(sides)))
+    among = ", ".join(f"'{side}'" for side in sides)
+    holds = pl.col(column).is_in(list(sides))
+    return rule(RejectCode.UNKNOWN_SIDE, holds, sql=f"coalesce({column} in ({among}), true)")
 
 
 def positive(code: RejectCode, *columns: str) -> Any:
     """A rule that each of `columns` is above zero where it is given."""
-    return rule(code, pl.all_horizontal(pl.col(name).fill_null(1) > 0 for name in columns))
+    holds = pl.all_horizontal(pl.col(name).fill_null(1) > 0 for name in columns)
+    return rule(code, holds, sql=" and ".join(f"coalesce({c} > 0, true)" for c in columns))
 
 
 def not_negative(code: RejectCode, *columns: str) -> Any:
     """A rule that each of `columns` is zero or above where it is given."""
-    return rule(code, pl.all_horizontal(pl.col(name).fill_null(0) >= 0 for name in columns))
+    holds = pl.all_horizontal(pl.col(name).fill_null(0) >= 0 for name in columns)
+    return rule(code, holds, sql=" and ".join(f"coalesce({c} >= 0, true)" for c in columns))
 
 
 def product_fits(price: str, quantity: str) -> Any:

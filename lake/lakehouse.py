@@ -34,7 +34,12 @@ def connect(layout: Layout) -> DuckDBPyConnection:
         raise NothingPublished(
             f"nothing is published under {layout.root}; land data and run `dbt build` (in dbt/)"
         )
-    conn = duckdb.connect(str(layout.lakehouse), read_only=True)
+    return open_file(layout.lakehouse)
+
+
+def open_file(path: Path) -> DuckDBPyConnection:
+    """A read-only connection to a file of views, in UTC."""
+    conn = duckdb.connect(str(path), read_only=True)
     conn.execute("set TimeZone = 'UTC'")
     return conn
 

@@ -46,6 +46,11 @@ class Layout:
         """The small DuckDB file of views that people open."""
         return self.local / "lakehouse.duckdb"
 
+    @property
+    def expectations(self) -> Path:
+        """Data Docs of the last judgement, a static site."""
+        return self.local / "expectations"
+
     def lock(self, name: str) -> Path:
         """A lock file shared by the processes of this machine."""
         return self.local / "run" / f"{name}.lock"
