@@ -12,7 +12,8 @@ from duckdb import DuckDBPyConnection
 from lake import lakehouse
 from lake.durable import put_if_absent
 from lake.files import literal
-from lake.publish import Model, publish
+from lake.publish import publish
+from lake.published_table import Model
 from lake.records import current
 from lake.session import Session, describe
 
