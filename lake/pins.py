@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 import polars as pl
 from deltalake import DeltaTable
@@ -90,13 +90,20 @@ def news_since(conn: DuckDBPyConnection, before: Pin) -> dict[str, datetime]:
     return {name: datetime.fromtimestamp(second, UTC) for name, second in found}
 
 
-def create_views(conn: DuckDBPyConnection, layout: Layout, now: Pin, before: Pin) -> None:
+def create_views(
+    conn: DuckDBPyConnection,
+    layout: Layout,
+    now: Pin,
+    before: Pin,
+    landed_since: date | None = None,
+) -> None:
     """Views of what a build reads. While the connection lives, no file of `now` is removed.
 
     bronze.<dataset>          rows that kept the contract
     bronze.<dataset>_fresh    rows of both verdicts in commits since the pin `before`
     bronze.<dataset>_landed   rows of both verdicts in files since the hour of the first of those,
-                              whichever dataset it was
+                              whichever dataset it was, or since the day `landed_since` (UTC) if
+                              that is earlier: a build of a range counts anew what landed in it
     bronze.<dataset>_all      rows of both verdicts
     quarantine.<dataset>      rejected rows
     ledger.commits            the ledger
@@ -109,6 +116,9 @@ def create_views(conn: DuckDBPyConnection, layout: Layout, now: Pin, before: Pin
     news = news_since(conn, before)
     everything = [bronze_at(layout, c, now, news) for c in registry.all_contracts().values()]
     since = min(news.values()).replace(minute=0, second=0, microsecond=0) if news else None
+    if landed_since is not None:
+        day = datetime.combine(landed_since, time(), UTC)
+        since = day if since is None else min(since, day)
     old = grown(conn)
     for bronze in everything:
         name = bronze.contract.dataset

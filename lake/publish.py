@@ -42,8 +42,7 @@ def publish(
     before = dict(last.tables) if last else {}
     kept = {control_totals.KEY, *(model.key for model in [*models, *alongside])}
     tables = {key: t for key, t in before.items() if not complete or key in kept}
-    gone = [key for key, t in before.items() if key not in tables and t.kind == "table"]
-    looks = {key: Look(None, {}) for key in gone}
+    looks: dict[str, Look] = {}
 
     def publish_one(model: Model) -> None:
         found = before.get(model.key)
@@ -55,6 +54,9 @@ def publish(
         return None
     for model in alongside:
         publish_one(model)
+    for key, table in before.items():
+        if table.totals and (key not in tables or tables[key].kind != "table"):
+            looks[key] = Look(None, {})  # it is gone, or a view now
     publish_one(_control_totals(conn, layout, before, looks))
     fault_point("publish.committed")
     record = Record(
