@@ -115,6 +115,8 @@ def create_views(
     create_ledger_view(conn, layout, at)
     news = news_since(conn, before)
     everything = [bronze_at(layout, c, now, news) for c in registry.all_contracts().values()]
+    for bronze in everything:
+        _check_landed(conn, layout, bronze, now)
     since = min(news.values()).replace(minute=0, second=0, microsecond=0) if news else None
     if landed_since is not None:
         day = datetime.combine(landed_since, time(), UTC)
@@ -123,6 +125,25 @@ def create_views(
     for bronze in everything:
         name = bronze.contract.dataset
         _create_bronze_views(conn, bronze, before.get(name, -1), since, name in old)
+
+
+def _check_landed(conn: DuckDBPyConnection, layout: Layout, bronze: Bronze, now: Pin) -> None:
+    """Raises damage.Damaged where bronze has more rows than the ledger says landed: a commit that
+    nobody landed would be taken for copies."""
+    dataset = bronze.contract.dataset
+    if bronze.files.is_empty():
+        return
+    there = int(bronze.files["rows"].sum())
+    landed = conn.execute(
+        "select coalesce(sum(ok + rejected), 0)::bigint from ledger.commits "
+        "where dataset = ? and version <= ?",
+        [dataset, now[dataset]],
+    ).fetchall()[0][0]
+    if there > landed:
+        raise damage.Damaged(
+            f"{layout.bronze(dataset)} has {there} rows, the ledger says that {landed} landed: "
+            "something else than `ticklake` wrote to it; `ticklake reconcile` names the batches"
+        )
 
 
 def grown(conn: DuckDBPyConnection) -> set[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from duckdb import DuckDBPyConnection
 
@@ -33,7 +34,8 @@ class Model:
 
     `part` is the SQL expression that names a row's partition. `dirty_part` is the same over
     audit.dirty, for models that record there what they replaced; None means: compare everything.
-    `parts` are the only partitions that can differ, where that is known beforehand.
+    `parts` are the only partitions that can differ, where that is known beforehand. `also` are
+    partitions to compare in any case.
     """
 
     schema: str
@@ -44,6 +46,7 @@ class Model:
     ignore: tuple[str, ...] = ()
     sql: str = ""
     parts: tuple[str, ...] | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -88,13 +91,14 @@ def publish_table(
     table = delta.open_or_create(root, schema, [PART])
     if published is not None and table.version() != published.version:
         table = _rolled_back(table, root, published.version)
-    live = _files_by_part(table) if published is not None else {}
+    live = files_by_part(table) if published is not None else {}
     reshaped = arrow_schema(table.schema()) != schema
     wanted = None if reshaped else wanted
     built = _built(conn, model, schema, wanted)
     looks[model.key] = Look([WHOLE] if model.part == literal(WHOLE) else wanted, built)
-    changed, gone = sorted(built), []
-    if not reshaped:
+    if reshaped:
+        changed, gone = sorted(built), list[str]()
+    else:
         changed, gone = _differing(conn, root, model, schema, live, wanted, built)
     stale = [f.path for part in [*changed, *gone] for f in live.get(part, [])]
     leftovers = [] if published is not None else _relative_files(table)
@@ -168,7 +172,7 @@ def _candidates(
     if conn.execute(f"select count(*) {dirty} and is_whole").fetchall()[0][0]:
         return None
     found = conn.execute(f"select distinct {model.dirty_part} {dirty}").fetchall()
-    return [part for (part,) in found]
+    return sorted({part for (part,) in found} | set(model.also))
 
 
 def _built(
@@ -235,7 +239,8 @@ def _relation(model: Model) -> str:
     return f"{quoted(model.schema)}.{quoted(model.name)}"
 
 
-def _files_by_part(table: Table) -> dict[str, list[PublishedFile]]:
+def files_by_part(table: Table | DeltaTable) -> dict[str, list[PublishedFile]]:
+    """The data files of a published table, by the partition that they hold."""
     actions = pl.DataFrame(table.get_add_actions(flatten=True))
     found: dict[str, list[PublishedFile]] = {}
     columns = actions.select("path", "size_bytes", "num_records", f"partition.{PART}")
@@ -245,4 +250,4 @@ def _files_by_part(table: Table) -> dict[str, list[PublishedFile]]:
 
 
 def _relative_files(table: Table) -> list[str]:
-    return [file.path for files in _files_by_part(table).values() for file in files]
+    return [file.path for files in files_by_part(table).values() for file in files]

@@ -72,6 +72,47 @@ def inspect(root: Path, *, deep: bool = False) -> list[Finding]:
     return [*found, *_orphans(root, {path for path, *_ in active})]
 
 
+@dataclass(frozen=True)
+class Files:
+    """The data files of a table: how many rows are left in them, and what is wrong with some."""
+
+    rows: int
+    findings: list[Finding]
+
+    @property
+    def unreadable(self) -> list[Finding]:
+        """The findings about files that are gone or cannot be read."""
+        return [found for found in self.findings if not _rows_left(found.path)]
+
+
+def inspect_files(root: Path) -> Files:
+    """Are the data files there, as long as the log says? Only one that is not is opened.
+
+    Raises what delta-rs raises where the log cannot be read.
+    """
+    table = DeltaTable(str(root))
+    actions = table.get_add_actions().select(["path", "size_bytes", "num_records"])
+    rows, findings = 0, []
+    for path, size, count in (tuple(row.values()) for row in pa.table(actions).to_pylist()):
+        wrong = None
+        try:
+            is_whole = (root / path).stat().st_size == size
+        except FileNotFoundError:
+            is_whole = False
+        if count is None or not is_whole:
+            wrong = _file(root, root / path, size, count, deep=False)
+        rows += count if count is not None and is_whole else _rows_left(root / path)
+        findings += [wrong] if wrong else []
+    return Files(rows, findings)
+
+
+def _rows_left(path: Path) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError):
+        return 0
+
+
 def _log(root: Path) -> Iterator[Finding]:
     whole = [*_checkpoints(root)]
     good = [version for version, finding in whole if finding is None]
@@ -198,6 +239,14 @@ def mend_table(root: Path) -> str:
             "bronze, as far as these go back"
         )
     return "restore it from a backup: bronze is made from nothing else"
+
+
+def mend_commit(root: Path) -> str:
+    """What to do about rows that something else than `ticklake` put into bronze."""
+    return (
+        "take back the commit that did it: "
+        f"deltalake.DeltaTable('{root}').restore(<the version before it>), or use a backup"
+    )
 
 
 def mend_last_entry(root: Path) -> str:

@@ -1,13 +1,17 @@
 """ticklake build and reconcile: make the tables, and judge them."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lake.settings import load_settings
 from ticklake import console
 from ticklake.commands.ingest import JSON
+
+if TYPE_CHECKING:
+    from checks.account import Account
 
 DAY = ["%Y-%m-%d"]
 
@@ -61,11 +65,21 @@ def build(
         console.err.print(f"[yellow]finding:[/] {warning}")
 
 
-def reconcile(json: Annotated[bool, JSON] = False) -> None:
-    """Print every account; exit 1 if one does not close."""
+def reconcile(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="count published files, do not read them")
+    ] = False,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Print every account, from the broker to what readers get; exit 1 if one does not close."""
     from checks.reconcile import reconcile as judge
 
-    accounts = judge(load_settings())
+    with console.progress("reconciling") as bar:
+        accounts = judge(
+            load_settings(),
+            quick=quick,
+            progress=lambda table, total: bar.advance(1, table, total),
+        )
     wrong = [account for account in accounts if account.is_open]
     if json:
         console.as_json(accounts)
@@ -73,15 +87,21 @@ def reconcile(json: Annotated[bool, JSON] = False) -> None:
         show_accounts(accounts)
     if wrong:
         raise console.stop(
-            f'{len(wrong)} accounts are open; look at the lines above, at `ticklake sql "from '
-            'audit.account_gold where difference <> 0"` and its neighbours, then build again'
+            f"{len(wrong)} accounts are open; what each means and what to do: "
+            "docs/reconciliation.md"
         )
 
 
-def show_accounts(accounts: list) -> None:  # type: ignore[type-arg]
-    """Print accounts as a table."""
+def show_accounts(accounts: "Sequence[Account]") -> None:
+    """Print accounts as a table, then what is behind those that are open."""
     console.table(
         "Accounts",
         ["account", "of", "left", "right", "difference"],
         [(a.name, a.scope, a.left, a.right, a.difference) for a in accounts],
     )
+    for account in accounts:
+        if account.is_open:
+            console.err.print(f"[yellow]open:[/] {account.name}, {account.scope}")
+        for told in (account.detail, account.look):
+            if told and (account.is_open or account.name == "broker = bronze + lag"):
+                console.err.print(f"  {told}", soft_wrap=True, markup=False)

@@ -78,4 +78,4 @@ select
     *,
     difference <> 0 as is_open
 from lines
-where not (measure <> 'rows' and left_amount = 0 and right_amount = 0 and difference = 0)
+where left_amount <> 0 or right_amount <> 0 or difference <> 0
