@@ -50,7 +50,7 @@ def broker(settings: Settings) -> list[Account]:
     one closed line says so.
     """
     units = _units(layout(settings))
-    if not units:
+    if not units or not settings.kafka_bootstrap:
         return []
     asking = settings.model_copy(update={"kafka_timeout_s": min(settings.kafka_timeout_s, WAIT_S)})
     topics = Topics(asking)

@@ -7,14 +7,15 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from checks.account import Account, line, unreadable
-from contracts import registry
-from lake import delta_log, ledger, pins
-from lake.delta_log import LogBroken
+from lake import pins
 from lake.layout import Layout
 from lake.verify import Finding, inspect_files
 from lake.verify_lake import against_ledger, spans_that_do_not_follow
 
-_LEDGER = "select coalesce(sum(ok + rejected), 0)::bigint from ledger.commits where dataset = ?"
+_LEDGER = """
+select coalesce(sum(ok + rejected), 0)::bigint from ledger.commits
+where dataset = ? and version <= ?
+"""
 _POSITIONS = f"""
 select coalesce(sum(until), 0)::bigint, coalesce(sum(taken), 0)::bigint from (
     select max(next_position) as until, sum(next_position - first_position) as taken
@@ -26,11 +27,9 @@ select coalesce(sum(until), 0)::bigint, coalesce(sum(taken), 0)::bigint from (
 def bronze(place: Layout) -> list[Account]:
     """`ledger = bronze` and `positions follow each other`, of each dataset that has landed."""
     try:
-        ledger.append_new(place)
-    except (LogBroken, RuntimeError) as error:
+        versions = pins.newest(place)  # what lands meanwhile is left to the next time
+    except RuntimeError as error:
         return [unreadable("ledger = bronze", "ledger.commits", str(error))]
-    if not delta_log.is_table(place.ledger):
-        return []
     with duckdb.connect() as conn:
         conn.execute("set TimeZone = 'UTC'; create schema ledger")
         try:
@@ -39,24 +38,25 @@ def bronze(place: Layout) -> list[Account]:
             return [unreadable("ledger = bronze", "ledger.commits", str(error))]
         return [
             account
-            for dataset in registry.all_contracts()
-            if delta_log.is_table(place.bronze(dataset))
-            for account in _dataset(conn, place, dataset)
+            for dataset, version in versions.items()
+            for account in _dataset(conn, place, dataset, version)
         ]
 
 
-def _dataset(conn: DuckDBPyConnection, place: Layout, dataset: str) -> Iterator[Account]:
+def _dataset(
+    conn: DuckDBPyConnection, place: Layout, dataset: str, version: int
+) -> Iterator[Account]:
     """Files are opened only where their size is not what the log says, or rows are missing."""
     root = place.bronze(dataset)
-    expected = conn.execute(_LEDGER, [dataset]).fetchall()[0][0]
+    expected = conn.execute(_LEDGER, [dataset, version]).fetchall()[0][0]
     try:
-        files = inspect_files(root)
+        files = inspect_files(root, version)
     except Exception as error:  # a log that cannot be read fails in many ways
         yield unreadable("ledger = bronze", dataset, str(error))
         return
     findings: list[Finding] = list(files.findings)
     if findings or files.rows != expected:
-        findings += against_ledger(conn, root, dataset, files.unreadable)
+        findings += against_ledger(conn, root, dataset, files.unreadable, version)
     look = f"ticklake sql \"from ledger.commits where dataset = '{dataset}' order by version desc\""
     told = "\n".join(map(str, findings))
     yield line("ledger = bronze", dataset, expected, files.rows, told, look if told else "")

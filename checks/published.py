@@ -18,6 +18,7 @@ from lake.files import arrow_schema, literal, relation
 from lake.layout import Layout
 from lake.published_table import PART, PublishedFile, files_by_part
 from lake.records import Published, Record
+from lake.verify import inspect_file
 
 Progress = Callable[[str, int], None]  # a table that was looked at, and how many there are
 
@@ -175,8 +176,11 @@ def _part(
 ) -> Account:
     """The line of a part: its rows, or what else differs first."""
     scope = f"{key} {part}"
-    paths = [root / file.path for file in files.get(part, [])]
-    told = [f"{path} is gone" for path in paths if not path.exists()]
+    told = [
+        str(wrong)
+        for f in files.get(part, [])
+        if not f.is_whole(root) and (wrong := inspect_file(root, root / f.path, f.size, f.rows))
+    ]
     told += [
         f"{name}: built {built.sums[name]:f}, published {found.sums[name]:f}"
         for name in sorted(set(built.sums) & set(found.sums))

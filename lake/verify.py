@@ -67,7 +67,7 @@ def inspect(root: Path, *, deep: bool = False) -> list[Finding]:
             found.append(Finding(Problem.LOG_BROKEN, root / LOG, str(error), mend_table(root)))
         return found
     for path, size, rows in active:
-        if wrong := _file(root, root / path, size, rows, deep):
+        if wrong := inspect_file(root, root / path, size, rows, deep):
             found.append(wrong)
     return [*found, *_orphans(root, {path for path, *_ in active})]
 
@@ -85,12 +85,13 @@ class Files:
         return [found for found in self.findings if not _rows_left(found.path)]
 
 
-def inspect_files(root: Path) -> Files:
-    """Are the data files there, as long as the log says? Only one that is not is opened.
+def inspect_files(root: Path, version: int) -> Files:
+    """Are the data files of a version there, as long as the log says? Only those that are not are
+    opened.
 
     Raises what delta-rs raises where the log cannot be read.
     """
-    table = DeltaTable(str(root))
+    table = DeltaTable(str(root), version=version)
     actions = table.get_add_actions().select(["path", "size_bytes", "num_records"])
     rows, findings = 0, []
     for path, size, count in (tuple(row.values()) for row in pa.table(actions).to_pylist()):
@@ -100,7 +101,7 @@ def inspect_files(root: Path) -> Files:
         except FileNotFoundError:
             is_whole = False
         if count is None or not is_whole:
-            wrong = _file(root, root / path, size, count, deep=False)
+            wrong = inspect_file(root, root / path, size, count)
         rows += count if count is not None and is_whole else _rows_left(root / path)
         findings += [wrong] if wrong else []
     return Files(rows, findings)
@@ -178,7 +179,10 @@ def _mend_checkpoint(root: Path, version: int) -> str:
     return mend_table(root)
 
 
-def _file(root: Path, path: Path, size: int, rows: int | None, deep: bool) -> Finding | None:
+def inspect_file(
+    root: Path, path: Path, size: int, rows: int | None, deep: bool = False
+) -> Finding | None:
+    """What is wrong with a data file, held against its size and rows in the log."""
     mend = mend_table(root)
     try:
         there = path.stat().st_size

@@ -140,15 +140,14 @@ def _rows(
         [dataset, version],
     ).fetchall()[0][0]
     if deep or broken or landed != actions["num_records"].sum():
-        yield from against_ledger(conn, root, dataset, broken)
+        yield from against_ledger(conn, root, dataset, broken, version)
 
 
 def against_ledger(
-    conn: DuckDBPyConnection, root: Path, dataset: str, broken: Sequence[Finding]
+    conn: DuckDBPyConnection, root: Path, dataset: str, broken: Sequence[Finding], version: int
 ) -> Iterator[Finding]:
-    """Batches of which bronze has not the rows that the ledger says, counted in the files that
-    are not `broken`; and batches that the ledger does not know."""
-    version = delta_log.newest(root)
+    """Batches of which a version of bronze has not the rows that the ledger says, counted in the
+    files that are not `broken`; and batches that the ledger does not know."""
     table = DeltaTable(str(root), version=version)
     actions = pl.DataFrame(table.get_add_actions()).select("path", "num_records")
     bad = {str(finding.path) for finding in broken}
