@@ -33,7 +33,7 @@ where regexp_full_match(unit, 'kafka:.+/.+/[0-9]+') group by all order by all
 
 
 @dataclass(frozen=True)
-class _Landed:
+class Landed:
     """What has landed of a topic-partition: `position` is the next offset to land."""
 
     dataset: str
@@ -63,7 +63,7 @@ def broker(settings: Settings) -> list[Account]:
     except (BrokerUnreachable, BrokerRefused) as error:
         return [Account(NAME, "not asked", Decimal(0), Decimal(0), Decimal(0), str(error))]
     ends |= _confirmed(asking, {o.where: o.position for o in there if ends[o.where] < o.position})
-    return [_line(one, firsts, ends, anew) for one in landed]
+    return [line_of(one, firsts, ends, anew) for one in landed]
 
 
 def _units(place: Layout) -> list[tuple[str, str, int]]:
@@ -75,7 +75,7 @@ def _units(place: Layout) -> list[tuple[str, str, int]]:
         return conn.execute(_POSITIONS).fetchall()
 
 
-def _landed(place: Layout, units: Sequence[tuple[str, str, int]], cluster: str) -> list[_Landed]:
+def _landed(place: Layout, units: Sequence[tuple[str, str, int]], cluster: str) -> list[Landed]:
     """The units that count in this cluster's topics as they were last accepted."""
     found = []
     for dataset, unit, position in units:
@@ -84,7 +84,7 @@ def _landed(place: Layout, units: Sequence[tuple[str, str, int]], cluster: str) 
         origin = origins.newest(place, cluster, topic)
         if origin is not None and origin.unit(int(number)) == unit:
             starts = origin.starts.get(int(number), 0)
-            found.append(_Landed(dataset, (topic, int(number)), position, starts))
+            found.append(Landed(dataset, (topic, int(number)), position, starts))
     return found
 
 
@@ -92,7 +92,7 @@ def _partitions(topics: Topics, topic: str) -> list[int]:
     return topics.known.partitions.get(topic, [])
 
 
-def _made_anew(place: Layout, topics: Topics, landed: Sequence[_Landed]) -> set[str]:
+def _made_anew(place: Layout, topics: Topics, landed: Sequence[Landed]) -> set[str]:
     """Topics whose id is not the one that was landed."""
     names = {one.where[0] for one in landed}
     now = topics.ids(names) if names else {}
@@ -104,12 +104,14 @@ def _made_anew(place: Layout, topics: Topics, landed: Sequence[_Landed]) -> set[
     }
 
 
-def _line(
-    one: _Landed,
+def line_of(
+    one: Landed,
     firsts: Mapping[Partition, int],
     ends: Mapping[Partition, int],
     anew: set[str],
 ) -> Account:
+    """The line of a topic-partition, by what the broker says of its offsets; `anew` are topics that
+    are not those that were landed."""
     scope = f"{one.dataset} {one.where[0]}/{one.where[1]}"
     if one.where not in ends:
         return _open(scope, 0, one.position, "the broker has no such topic-partition any more")
@@ -128,9 +130,9 @@ def _line(
             f"ticklake ingest --accept-loss {lost}"
         )
         return Account(NAME, scope, Decimal(end), Decimal(end - missed), Decimal(missed), why)
-    lag = end - one.position
+    lag = end - max(one.position, one.starts)
     told = f"lag {lag:,}: `ticklake ingest` lands it" if lag else ""
-    return Account(NAME, scope, Decimal(end), Decimal(one.position + lag), Decimal(0), told)
+    return Account(NAME, scope, Decimal(end), Decimal(end), Decimal(0), told)
 
 
 def _open(scope: str, end: int, position: int, why: str) -> Account:

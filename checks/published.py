@@ -80,8 +80,8 @@ def _table(
     yield from _version(root, key, table)
     at = DeltaTable(str(root), version=table.version)
     files = files_by_part(at)
-    by_log = quick or key == control_totals.KEY
-    if key == control_totals.KEY:  # it is what the others are held against
+    by_log = quick or key in control_totals.UNCOUNTED
+    if key in control_totals.UNCOUNTED:  # only the log says what they hold
         built = {part: Totals(sum(f.rows for f in of_part), 0) for part, of_part in files.items()}
     elif not table.totals:
         yield unreadable(NAME, key, "it has no control totals; run `ticklake build`")
@@ -108,11 +108,13 @@ _NONE = Totals(0, 0)
 def _version(root: Path, key: str, table: Published) -> Iterator[Account]:
     """Is the published version the newest, but for what builds left that did not end?"""
     newest = delta_log.newest(root)
-    foreign = [
-        (version, info)
-        for version in range(table.version + 1, newest + 1)
-        if not _is_ours(info := delta_log.commit_info(delta_log.read(root, version)))
-    ]
+    foreign: list[tuple[int, Mapping[str, object]]] = []
+    for version in range(table.version + 1, newest + 1):
+        info = delta_log.commit_info(delta_log.read(root, version))
+        if info.get("operation") == "RESTORE":
+            foreign.clear()  # a publication took them back
+        elif not any(name in info for name in _OURS):
+            foreign.append((version, info))
     for version, info in foreign:
         who = info.get("engineInfo") or info.get("clientVersion") or "an unknown program"
         yield line(
@@ -123,10 +125,6 @@ def _version(root: Path, key: str, table: Published) -> Iterator[Account]:
     if newest < table.version:
         yield line("published version = newest version", key, table.version, newest,
                    "the log ends before the version that is published")  # fmt: skip
-
-
-def _is_ours(info: Mapping[str, object]) -> bool:
-    return any(name in info for name in _OURS) or info.get("operation") == "RESTORE"
 
 
 def _left(root: Path, files: Mapping[str, Sequence[PublishedFile]]) -> dict[str, Totals]:

@@ -95,7 +95,8 @@ def publish_table(
     reshaped = arrow_schema(table.schema()) != schema
     wanted = None if reshaped else wanted
     built = _built(conn, model, schema, wanted)
-    looks[model.key] = Look([WHOLE] if model.part == literal(WHOLE) else wanted, built)
+    if model.key not in control_totals.UNCOUNTED:
+        looks[model.key] = Look([WHOLE] if model.part == literal(WHOLE) else wanted, built)
     if reshaped:
         changed, gone = sorted(built), list[str]()
     else:
