@@ -69,9 +69,12 @@ def reconcile(
     quick: Annotated[
         bool, typer.Option("--quick", help="count published files, do not read them")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="also quantities, notionals and venues that close")
+    ] = False,
     json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Print every account, from the broker to what readers get; exit 1 if one does not close."""
+    """Print the accounts, from the broker to what readers get; exit 1 if one does not close."""
     from checks.reconcile import reconcile as judge
 
     with console.progress("reconciling") as bar:
@@ -84,7 +87,7 @@ def reconcile(
     if json:
         console.as_json(accounts)
     else:
-        show_accounts(accounts)
+        show_accounts(accounts, everything=everything)
     if wrong:
         raise console.stop(
             f"{len(wrong)} accounts are open; what each means and what to do: "
@@ -92,13 +95,19 @@ def reconcile(
         )
 
 
-def show_accounts(accounts: "Sequence[Account]") -> None:
-    """Print accounts as a table, then what is behind those that are open."""
+def show_accounts(accounts: "Sequence[Account]", *, everything: bool = False) -> None:
+    """Print accounts as a table, then what is behind those that are open.
+
+    Of lines that close only those about rows are shown, unless `everything` is.
+    """
+    shown = [a for a in accounts if everything or a.is_open or ", " not in a.name]
     console.table(
         "Accounts",
         ["account", "of", "left", "right", "difference"],
-        [(a.name, a.scope, a.left, a.right, a.difference) for a in accounts],
+        [(a.name, a.scope, a.left, a.right, a.difference) for a in shown],
     )
+    if rest := len(accounts) - len(shown):
+        console.out.print(f"and {rest} lines of quantities, notionals and venues, which close")
     for account in accounts:
         if account.is_open:
             console.err.print(f"[yellow]open:[/] {account.name}, {account.scope}")
