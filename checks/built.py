@@ -53,14 +53,22 @@ def published(conn: DuckDBPyConnection) -> list[Account]:
         return [unreadable("accounts of the publication", "audit.accounts", str(error))]
     return [
         *(
-            Account(_named(account, measure), scope, left, right, Decimal(0))
+            Account(_named(account, measure), scope, _plain(left), _plain(right), Decimal(0))
             for account, measure, scope, left, right in closed
         ),
         *(
-            Account(_named(account, measure), scope, left, right, difference, left_out, look)
-            for account, measure, scope, left, right, difference, left_out in found
+            Account(
+                _named(account, measure), scope, *map(_plain, amounts), detail=left_out, look=look
+            )
+            for account, measure, scope, *amounts, left_out in found
         ),
     ]
+
+
+def _plain(amount: Decimal) -> Decimal:
+    """Without the zeros that the type of a sum adds."""
+    whole = amount.to_integral_value()
+    return whole if whole == amount else amount.normalize()
 
 
 def _named(account: str, measure: str) -> str:

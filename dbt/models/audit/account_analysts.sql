@@ -70,16 +70,22 @@ select
     b.dataset,
     coalesce(b.unit, k.unit) as unit,
     coalesce(b.event_hour, k.event_hour) as event_hour,
-    {% for measure, kind in [('rows', 'bigint'), ('quantity', 'decimal(38, 8)')] %}
-        cast(coalesce(b.ok_{{ measure }}, 0) as {{ kind }}) as ok_{{ measure }},
-        cast(coalesce(k.silver_{{ measure }}, 0) as {{ kind }}) as silver_{{ measure }},
-        cast(coalesce(k.duplicate_{{ measure }}, 0) as {{ kind }}) as duplicate_{{ measure }},
-        cast(coalesce(b.filtered_{{ measure }}, 0) as {{ kind }}) as filtered_{{ measure }},
-        cast(
-            coalesce(b.ok_{{ measure }}, 0) - coalesce(k.silver_{{ measure }}, 0)
-            - coalesce(k.duplicate_{{ measure }}, 0) - coalesce(b.filtered_{{ measure }}, 0) as {{ kind }}
-        ) as {{ 'difference' if measure == 'rows' else 'quantity_difference' }}{{ ',' if not loop.last }}
-    {% endfor %}
+    cast(coalesce(b.ok_rows, 0) as bigint) as ok_rows,
+    cast(coalesce(k.silver_rows, 0) as bigint) as silver_rows,
+    cast(coalesce(k.duplicate_rows, 0) as bigint) as duplicate_rows,
+    cast(coalesce(b.filtered_rows, 0) as bigint) as filtered_rows,
+    cast(coalesce(b.ok_quantity, 0) as decimal(38, 8)) as ok_quantity,
+    cast(coalesce(k.silver_quantity, 0) as decimal(38, 8)) as silver_quantity,
+    cast(coalesce(k.duplicate_quantity, 0) as decimal(38, 8)) as duplicate_quantity,
+    cast(coalesce(b.filtered_quantity, 0) as decimal(38, 8)) as filtered_quantity,
+    cast(
+        coalesce(b.ok_rows, 0) - coalesce(k.silver_rows, 0)
+        - coalesce(k.duplicate_rows, 0) - coalesce(b.filtered_rows, 0) as bigint
+    ) as difference,
+    cast(
+        coalesce(b.ok_quantity, 0) - coalesce(k.silver_quantity, 0)
+        - coalesce(k.duplicate_quantity, 0) - coalesce(b.filtered_quantity, 0) as decimal(38, 8)
+    ) as quantity_difference
 from landed as b
 full join kept as k
     on b.silver_table = k.silver_table and b.unit = k.unit and b.event_hour = k.event_hour

@@ -32,18 +32,18 @@ silver as (
     select c.account, t.*
     from traded as t
     cross join (
-        values {% for width in widths %}('candles_{{ width }}'), {% endfor %}('candles_1h')
+        values ('candles_1s'), ('candles_10s'), ('candles_1m'), ('candles_1h')
     ) as c (account)
     union all
     select
         'enriched_trades', instrument_id, event_hour, venue, n, quantity, notional,
-        {% for reason in reasons %}0, 0, 0{{ ', ' if not loop.last }}{% endfor %}
+        0, 0, 0, 0, 0, 0
     from traded
     where venue = 'ALL'
     union all
     select
         'enriched_quotes', instrument_id, event_hour, 'ALL', count(*), 0, 0,
-        {% for reason in reasons %}0, 0, 0{{ ', ' if not loop.last }}{% endfor %}
+        0, 0, 0, 0, 0, 0
     from {{ touched(ref('quotes')) }}
     group by all
 ),
