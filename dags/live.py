@@ -78,7 +78,7 @@ def live() -> None:
     def reconcile() -> dict[str, Any]:
         from ticklake import flows
 
-        return flows.reconcile()
+        return flows.reconcile(quick=True)
 
     land() >> build() >> reconcile()
 

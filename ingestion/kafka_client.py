@@ -182,8 +182,20 @@ class Topics:
 
         Raises BrokerUnreachable when no answer comes in time.
         """
-        earliest = {TopicPartition(*partition): OffsetSpec.earliest() for partition in partitions}
-        asked = self._admin.list_offsets(earliest, request_timeout=self.settings.kafka_timeout_s)
+        return self._offsets(partitions, OffsetSpec.earliest())
+
+    def end_offsets(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """The offset after the last, of each partition, as the broker says.
+
+        The embedded broker says too little. Raises BrokerUnreachable when no answer comes in time.
+        """
+        return self._offsets(partitions, OffsetSpec.latest())
+
+    def _offsets(
+        self, partitions: Collection[Partition], which: OffsetSpec
+    ) -> dict[Partition, int]:
+        of_each = {TopicPartition(*partition): which for partition in partitions}
+        asked = self._admin.list_offsets(of_each, request_timeout=self.settings.kafka_timeout_s)
         try:
             return {(p.topic, p.partition): answer.result().offset for p, answer in asked.items()}
         except KafkaException as error:

@@ -4,6 +4,8 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from datetime import time as clock
 from typing import Any
 
 import structlog
@@ -12,7 +14,8 @@ from duckdb import DuckDBPyConnection
 from lake import lakehouse
 from lake.durable import put_if_absent
 from lake.files import literal
-from lake.publish import Model, publish
+from lake.publish import publish
+from lake.published_table import Model
 from lake.records import current
 from lake.session import Session, describe
 
@@ -68,7 +71,8 @@ def _outcome(session: Session, conn: DuckDBPyConnection, request: Mapping[str, A
     whole = not session.is_ranged and all(
         node["id"] in ran for node in [*request["models"], *request["tests"]]
     )
-    models = [_model(m) for m in request["models"] if m["id"] in ran and m["published"]]
+    hours = _hours(session)
+    models = [_model(m, hours) for m in request["models"] if m["id"] in ran and m["published"]]
     read = describe(session, conn)
     pin = read if whole else (last.pin if last else {})
     record = publish(
@@ -122,8 +126,22 @@ def _untested(request: Mapping[str, Any], ran: set[str]) -> list[str]:
     ]
 
 
-def _model(node: Mapping[str, Any]) -> Model:
-    """A published table is cut by hour where it has one, else into sixteen parts by key."""
+def _hours(session: Session) -> tuple[str, ...]:
+    """The parts of a range's hours: a build of a range compares all of them with what is published,
+    so that it mends files that no longer hold what was built."""
+    first, last = session.settings.build_from, session.settings.build_to
+    if first is None or last is None:
+        return ()
+    begin = datetime.combine(first, clock())
+    hours = int((last - first).total_seconds()) // 3600
+    return tuple(f"{begin + timedelta(hours=n):%Y-%m-%dT%H}" for n in range(hours))
+
+
+def _model(node: Mapping[str, Any], range_hours: tuple[str, ...] = ()) -> Model:
+    """A published table is cut by hour where it has one, else into sixteen parts by key.
+
+    `range_hours` are parts of tables cut by hour that are compared in any case.
+    """
     by: Sequence[str] = node["by"]
     hours = [column for column in by if column.endswith("_hour")]
     part, dirty_part = literal("all"), None
@@ -135,4 +153,12 @@ def _model(node: Mapping[str, Any]) -> Model:
     elif by:
         part = f"substr(md5({by[0]}), 1, 1)"
         dirty_part = "substr(md5(instrument_id), 1, 1)"
-    return Model(node["schema"], node["name"], node["kind"], part, dirty_part, sql=node["sql"])
+    return Model(
+        node["schema"],
+        node["name"],
+        node["kind"],
+        part,
+        dirty_part,
+        sql=node["sql"],
+        also=range_hours if hours else (),
+    )

@@ -17,7 +17,7 @@ from lake import pins
 from lake.durable import fault_point, sync_file, sync_folders
 from lake.files import arrow_schema, data_files, literal, quoted, relation
 from lake.layout import Layout
-from lake.publish import PART
+from lake.published_table import PART
 from lake.records import Published, Record, current
 
 # The file format of DuckDB 1.2: what newer versions write, older ones can then still open.

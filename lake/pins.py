@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 import polars as pl
 from deltalake import DeltaTable
@@ -90,13 +90,20 @@ def news_since(conn: DuckDBPyConnection, before: Pin) -> dict[str, datetime]:
     return {name: datetime.fromtimestamp(second, UTC) for name, second in found}
 
 
-def create_views(conn: DuckDBPyConnection, layout: Layout, now: Pin, before: Pin) -> None:
+def create_views(
+    conn: DuckDBPyConnection,
+    layout: Layout,
+    now: Pin,
+    before: Pin,
+    landed_since: date | None = None,
+) -> None:
     """Views of what a build reads. While the connection lives, no file of `now` is removed.
 
     bronze.<dataset>          rows that kept the contract
     bronze.<dataset>_fresh    rows of both verdicts in commits since the pin `before`
     bronze.<dataset>_landed   rows of both verdicts in files since the hour of the first of those,
-                              whichever dataset it was
+                              whichever dataset it was, or since the day `landed_since` (UTC) if
+                              that is earlier: a build of a range counts anew what landed in it
     bronze.<dataset>_all      rows of both verdicts
     quarantine.<dataset>      rejected rows
     ledger.commits            the ledger
@@ -108,11 +115,35 @@ def create_views(conn: DuckDBPyConnection, layout: Layout, now: Pin, before: Pin
     create_ledger_view(conn, layout, at)
     news = news_since(conn, before)
     everything = [bronze_at(layout, c, now, news) for c in registry.all_contracts().values()]
+    for bronze in everything:
+        _check_landed(conn, layout, bronze, now)
     since = min(news.values()).replace(minute=0, second=0, microsecond=0) if news else None
+    if landed_since is not None:
+        day = datetime.combine(landed_since, time(), UTC)
+        since = day if since is None else min(since, day)
     old = grown(conn)
     for bronze in everything:
         name = bronze.contract.dataset
         _create_bronze_views(conn, bronze, before.get(name, -1), since, name in old)
+
+
+def _check_landed(conn: DuckDBPyConnection, layout: Layout, bronze: Bronze, now: Pin) -> None:
+    """Raises damage.Damaged where bronze has more rows than the ledger says landed: a commit that
+    nobody landed would be taken for copies."""
+    dataset = bronze.contract.dataset
+    if bronze.files.is_empty():
+        return
+    there = int(bronze.files["rows"].sum())
+    landed = conn.execute(
+        "select coalesce(sum(ok + rejected), 0)::bigint from ledger.commits "
+        "where dataset = ? and version <= ?",
+        [dataset, now[dataset]],
+    ).fetchall()[0][0]
+    if there > landed:
+        raise damage.Damaged(
+            f"{layout.bronze(dataset)} has {there} rows, the ledger says that {landed} landed: "
+            "something else than `ticklake` wrote to it; `ticklake reconcile` names the batches"
+        )
 
 
 def grown(conn: DuckDBPyConnection) -> set[str]:

@@ -17,12 +17,16 @@ from lake.settings import PROJECT
 
 @dataclass(frozen=True)
 class Published:
-    """What one table or view is in a publication, and which build wrote it last."""
+    """What one table or view is in a publication, and which build wrote it last.
+
+    `totals` names how the checksums in its control totals were made; empty where it has none.
+    """
 
     kind: str
     version: int = -1
     sql: str = ""
     build_id: str = ""
+    totals: str = ""
 
 
 @dataclass(frozen=True)

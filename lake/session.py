@@ -74,7 +74,8 @@ class Session:
             self.now = pins.newest(self.layout)
             if any(version > self.now.get(name, -1) for name, version in self.before.items()):
                 self._forget_all(conn)  # the lake is older than this cache: another lake, or wiped
-        pins.create_views(conn, self.layout, self.now, self.before)
+        first = self.settings.build_from
+        pins.create_views(conn, self.layout, self.now, self.before, landed_since=first)
 
     def begin(self, conn: DuckDBPyConnection) -> None:
         """Work out which parts of bronze are news: the seeds of the dirty set."""

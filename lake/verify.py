@@ -67,9 +67,51 @@ def inspect(root: Path, *, deep: bool = False) -> list[Finding]:
             found.append(Finding(Problem.LOG_BROKEN, root / LOG, str(error), mend_table(root)))
         return found
     for path, size, rows in active:
-        if wrong := _file(root, root / path, size, rows, deep):
+        if wrong := inspect_file(root, root / path, size, rows, deep):
             found.append(wrong)
     return [*found, *_orphans(root, {path for path, *_ in active})]
+
+
+@dataclass(frozen=True)
+class Files:
+    """The data files of a table: how many rows are left in them, and what is wrong with some."""
+
+    rows: int
+    findings: list[Finding]
+
+    @property
+    def unreadable(self) -> list[Finding]:
+        """The findings about files that are gone or cannot be read."""
+        return [found for found in self.findings if not _rows_left(found.path)]
+
+
+def inspect_files(root: Path, version: int) -> Files:
+    """Are the data files of a version there, as long as the log says? Only those that are not are
+    opened.
+
+    Raises what delta-rs raises where the log cannot be read.
+    """
+    table = DeltaTable(str(root), version=version)
+    actions = table.get_add_actions().select(["path", "size_bytes", "num_records"])
+    rows, findings = 0, []
+    for path, size, count in (tuple(row.values()) for row in pa.table(actions).to_pylist()):
+        wrong = None
+        try:
+            is_whole = (root / path).stat().st_size == size
+        except FileNotFoundError:
+            is_whole = False
+        if count is None or not is_whole:
+            wrong = inspect_file(root, root / path, size, count)
+        rows += count if count is not None and is_whole else _rows_left(root / path)
+        findings += [wrong] if wrong else []
+    return Files(rows, findings)
+
+
+def _rows_left(path: Path) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError):
+        return 0
 
 
 def _log(root: Path) -> Iterator[Finding]:
@@ -137,7 +179,10 @@ def _mend_checkpoint(root: Path, version: int) -> str:
     return mend_table(root)
 
 
-def _file(root: Path, path: Path, size: int, rows: int | None, deep: bool) -> Finding | None:
+def inspect_file(
+    root: Path, path: Path, size: int, rows: int | None, deep: bool = False
+) -> Finding | None:
+    """What is wrong with a data file, held against its size and rows in the log."""
     mend = mend_table(root)
     try:
         there = path.stat().st_size
@@ -198,6 +243,14 @@ def mend_table(root: Path) -> str:
             "bronze, as far as these go back"
         )
     return "restore it from a backup: bronze is made from nothing else"
+
+
+def mend_commit(root: Path) -> str:
+    """What to do about rows that something else than `ticklake` put into bronze."""
+    return (
+        "take back the commit that did it: "
+        f"deltalake.DeltaTable('{root}').restore(<the version before it>), or use a backup"
+    )
 
 
 def mend_last_entry(root: Path) -> str:

@@ -16,7 +16,7 @@ from lake.delta_log import LogBroken
 from lake.files import literal
 from lake.layout import Layout, layout
 from lake.settings import Settings
-from lake.verify import Finding, Problem, inspect, mend_table, record_problem
+from lake.verify import Finding, Problem, inspect, mend_commit, mend_table, record_problem
 
 Progress = Callable[[str], None]  # called with the table that was looked at
 
@@ -99,14 +99,16 @@ def _against_ledger(
             root = place.bronze(dataset)
             if not delta_log.is_table(root):
                 continue
-            yield from _spans(conn, place, dataset)
+            yield from spans_that_do_not_follow(conn, place, dataset)
             of_files = [f for f in broken[root] if f.problem in _BROKEN_FILE]
             if len(of_files) == len(broken[root]):
                 yield from _rows(conn, root, dataset, of_files, deep)
 
 
-def _spans(conn: DuckDBPyConnection, place: Layout, dataset: str) -> Iterator[Finding]:
-    """Each commit of a unit starts where the one before it ended."""
+def spans_that_do_not_follow(
+    conn: DuckDBPyConnection, place: Layout, dataset: str
+) -> Iterator[Finding]:
+    """Each commit of a unit starts where the one before it ended: gaps and overlaps."""
     wrong = conn.execute(
         "select unit, version, expected, first_position from (select *, lag(next_position, 1, 0) "
         "over (partition by unit order by version) as expected from ledger.commits "
@@ -131,16 +133,25 @@ def _rows(
     """Rows in the files that can be read against the ledger, batch by batch if they differ."""
     version = delta_log.newest(root)
     table = DeltaTable(str(root), version=version)
-    actions = pl.DataFrame(table.get_add_actions()).select("path", "num_records")
-    bad = {str(finding.path) for finding in broken}
-    good = [f"{root}/{path}" for path in actions["path"] if f"{root}/{path}" not in bad]
+    actions = pl.DataFrame(table.get_add_actions()).select("num_records")
     landed = conn.execute(
         "select coalesce(sum(ok + rejected), 0)::bigint from ledger.commits "
         "where dataset = ? and version <= ?",
         [dataset, version],
     ).fetchall()[0][0]
-    if not (deep or broken or landed != actions["num_records"].sum()):
-        return
+    if deep or broken or landed != actions["num_records"].sum():
+        yield from against_ledger(conn, root, dataset, broken, version)
+
+
+def against_ledger(
+    conn: DuckDBPyConnection, root: Path, dataset: str, broken: Sequence[Finding], version: int
+) -> Iterator[Finding]:
+    """Batches of which a version of bronze has not the rows that the ledger says, counted in the
+    files that are not `broken`; and batches that the ledger does not know."""
+    table = DeltaTable(str(root), version=version)
+    actions = pl.DataFrame(table.get_add_actions()).select("path", "num_records")
+    bad = {str(finding.path) for finding in broken}
+    good = [f"{root}/{path}" for path in actions["path"] if f"{root}/{path}" not in bad]
     listed = ", ".join(map(literal, good))
     counted = (
         f"select batch, unit, count(*) as n, count(distinct position) as positions, "
@@ -150,19 +161,23 @@ def _rows(
         else "select null as batch, null as unit, 0 as n, 0 as positions, 0 as low, 0 as high"
     )
     wrong = conn.execute(
-        f"select unit, first_position, next_position, batch, ok + rejected, coalesce(n, 0), "
-        f"coalesce(positions, 0) from ledger.commits left join ({counted}) using (batch, unit) "
-        "where dataset = ? and version <= ? and (ok + rejected <> coalesce(n, 0) or "
+        "with landed as (select version, batch, unit, first_position, next_position, "
+        "ok + rejected as expected from ledger.commits where dataset = ? and version <= ?) "
+        "select unit, batch, expected, first_position, next_position, coalesce(n, 0), "
+        f"coalesce(positions, 0) from landed full join ({counted}) using (batch, unit) "
+        "where batch is not null and (expected is distinct from coalesce(n, 0) or "
         "n <> positions or low < first_position or high >= next_position) order by version, unit",
         [dataset, version],
     ).fetchall()
-    for unit, first, following, batch, expected, count, positions in wrong[:MOST_NAMED]:
+    for unit, batch, expected, first, following, count, positions in wrong[:MOST_NAMED]:
+        landed = f"landed {expected} rows of {unit}, positions {first} to {following} (excluded)"
+        if expected is None:
+            landed = f"is not in the ledger, and has rows of {unit}"
         yield Finding(
             Problem.ROWS_DIFFER,
             root,
-            f"batch {batch} landed {expected} rows of {unit}, positions {first} to {following} "
-            f"(excluded); {count} are left, of {positions} positions",
-            mend_table(root),
+            f"batch {batch} {landed}; {count} are left, of {positions} positions",
+            mend_table(root) if count < (expected or 0) else mend_commit(root),
         )
     if len(wrong) > MOST_NAMED:
         yield Finding(

@@ -115,8 +115,10 @@ def build(
     return told
 
 
-def reconcile() -> dict[str, Any]:
-    """Judge the accounts of what is published.
+def reconcile(*, quick: bool = False) -> dict[str, Any]:
+    """Judge the accounts, from the broker to what is published.
+
+    With `quick` published files are counted and not read.
 
     Raises AirflowFailException naming the accounts that do not close.
     """
@@ -126,7 +128,7 @@ def reconcile() -> dict[str, Any]:
     from lake.settings import load_settings
 
     with _final_errors():
-        accounts = reconcile(load_settings())
+        accounts = reconcile(load_settings(), quick=quick)
     unbalanced = [account for account in accounts if account.difference != 0]
     if unbalanced:
         lines = "\n".join(_line(account) for account in unbalanced)

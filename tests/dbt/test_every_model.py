@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from checks.reconcile import reconcile
 from tests.desk import Desk
 from tests.generating import DAY, generate
 
@@ -49,6 +50,16 @@ def lines(folder: Path) -> dict[str, list[bytes]]:
 
 DATASETS = (
     "trades", "quotes", "securities", "orders", "market_data", "book_updates", "positions", "posts",
+)  # fmt: skip
+
+
+SILVER = (
+    "trades", "orders", "quotes", "market_data", "securities", "last_prices", "position_snapshots",
+    "posts", "order_book",
+)  # fmt: skip
+GOLD = (
+    "candles_1s", "candles_10s", "candles_1m", "candles_1h", "enriched_trades", "positions",
+    "trade_pnl",
 )  # fmt: skip
 
 
@@ -96,3 +107,17 @@ def test_late_rows_corrections_and_cancels_give_every_table_that_a_full_refresh_
     assert {name: (kept[name], fresh[name]) for name in kept if kept[name] != fresh[name]} == {}
     filled = {name for name, (rows, *_) in kept.items() if rows}
     assert {"gold.alerts", "gold.positions", "gold.best_quotes", "gold.trade_quality"} <= filled
+
+
+def test_every_account_of_every_layer_has_lines_and_all_of_them_close(late: Desk) -> None:
+    accounts = reconcile(late.settings)
+    assert [account for account in accounts if account.is_open] == []
+    assert {(a.name, a.scope) for a in accounts} >= {
+        *(("consumed = ok + rejected", dataset) for dataset in DATASETS),
+        *(("ledger = bronze", dataset) for dataset in DATASETS),
+        *(("ok = silver + duplicates + filtered", scope) for scope in SILVER),
+        *(("silver = gold + excluded, notional", scope) for scope in GOLD),
+        ("silver = gold + excluded, quantity", "position_change"),
+        ("hours = day, notional", "candles_1d, all"),
+        ("hours = day, notional", "candles_1d, regular"),
+    }

@@ -253,11 +253,10 @@ def test_a_row_lost_from_bronze_stops_the_plain_build_until_it_is_back(desk: Des
         desk.dbt("build", expect=False)
         assert current(desk.layout) == before
         assert desk.fingerprints(leave_out=()) == shown_before
-        ((name, scope, left, right),) = [
-            (a.name, a.scope, a.left, a.right) for a in reconcile(desk.settings) if a.is_open
-        ]
-        assert (name.split()[0], left, right) == ("landing", 4, 3)
-        assert "trades kafka:trades/1" in scope
+        bronze, stopped = (a for a in reconcile(desk.settings) if a.is_open)
+        assert (bronze.name, bronze.left, bronze.right) == ("ledger = bronze", 9, 8)
+        assert (stopped.name.split()[0], stopped.left, stopped.right) == ("landing", 4, 3)
+        assert "trades kafka:trades/1" in stopped.scope
     file.write_bytes(whole)
     after = desk.build()
     assert after.number == before.number + 1

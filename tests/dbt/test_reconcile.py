@@ -1,5 +1,6 @@
 """What `ticklake reconcile` reads: every account with both its sides, and what stopped a build."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import polars as pl
@@ -41,7 +42,13 @@ def test_every_account_of_a_small_lake_has_the_sums_of_its_records(desk: Desk) -
     assert [account for account in accounts if account.is_open] == []
     sides = {(a.name, a.scope): (a.left, a.right) for a in accounts}
     notional = Decimal("3") + Decimal("4.04") + 510  # 0.01 for BOND_1, 1 for an unknown one
-    expected = {
+    rows = {
+        ("ledger = bronze", "quotes"): 2,
+        ("ledger = bronze", "securities"): 2,
+        ("ledger = bronze", "trades"): 6,
+        ("positions follow each other", "quotes"): 2,
+        ("positions follow each other", "securities"): 2,
+        ("positions follow each other", "trades"): 6,
         ("consumed = ok + rejected", "quotes"): 2,
         ("consumed = ok + rejected", "securities"): 2,
         ("consumed = ok + rejected", "trades"): 6,
@@ -50,16 +57,63 @@ def test_every_account_of_a_small_lake_has_the_sums_of_its_records(desk: Desk) -
         ("ok = silver + duplicates + filtered", "trades"): 4,
         ("ok = silver + duplicates + filtered, quantity", "quotes"): 30,
         ("ok = silver + duplicates + filtered, quantity", "trades"): 15,
-        ("silver = gold", "candles_1s"): 3,
-        ("silver = gold", "enriched_quotes"): 2,
-        ("silver = gold", "enriched_trades"): 3,
-        ("silver = gold, quantity", "candles_1s"): 12,
-        ("silver = gold, quantity", "enriched_trades"): 12,
-        ("silver = gold, notional", "candles_1s"): notional,
-        ("silver = gold, notional", "enriched_trades"): notional,
-        ("silver = gold, by venue", "candles_1s"): 1,
+        ("silver = gold + excluded", "enriched_quotes"): 2,
+        ("silver = gold + excluded", "enriched_trades"): 3,
+        ("silver = gold + excluded, quantity", "enriched_trades"): 12,
+        ("silver = gold + excluded, notional", "enriched_trades"): notional,
     }
+    of_candles = {
+        "silver = gold + excluded": 3,
+        "silver = gold + excluded, quantity": 12,
+        "silver = gold + excluded, notional": notional,
+        "silver = gold + excluded, by venue": 1,
+        "silver = gold + excluded, by venue, quantity": 3,
+        "silver = gold + excluded, by venue, notional": 3,
+    }
+    widths = {
+        (name, f"candles_{width}"): side
+        for name, side in of_candles.items()
+        for width in ("1s", "10s", "1m", "1h")
+    }
+    days = {
+        (name.replace("silver = gold + excluded", "hours = day"), f"candles_1d, {scope}"): side
+        for name, side in of_candles.items()
+        for scope in ("all", "regular")
+    }
+    expected = {**rows, **widths, **days}
+    sides = {key: both for key, both in sides.items() if key[0] != "published = built"}
     assert sides == {key: (side, side) for key, side in expected.items()}
+
+
+def test_two_datasets_under_one_unit_name_stay_apart_and_a_range_counts_what_landed_in_it(
+    desk: Desk,
+) -> None:
+    """One unit, positions 0 and 1 of both; all four events in one nanosecond."""
+    orders = [
+        {
+            "msgId": f"M{n}", "instrumentId": "BOND_1", "timestamp": "2025-10-02T12:00:00Z",
+            "price": 100, "volume": 7, "side": "B", "msgType": "T", "sequence": n,
+        }
+        for n in (1, 2)
+    ]  # fmt: skip
+    first = trade(1, "12:00:00", 100, 3)
+    desk.land("trades", [first, trade(2, "12:00:00", 100, 4), first], unit="kafka:one/0")
+    desk.land("orders", orders, unit="kafka:one/0")
+    desk.build()
+    counted = "select count(*), sum(quantity), count(distinct tie_order) from silver.trades"
+    assert desk.query(counted) == [(4, 3 + 4 + 7 + 7, 4)]
+    assert desk.query("select count(*) from silver.trade_duplicates") == [(1,)]
+    # Nothing is news now; but in the range of today lies what has just landed.
+    today = datetime.now(UTC).date()
+    desk.build(
+        TICKLAKE_BUILD_FROM=f"{today - timedelta(days=1)}",
+        TICKLAKE_BUILD_TO=f"{today + timedelta(days=1)}",
+    )
+    assert [account for account in reconcile(desk.settings) if account.is_open] == []
+    assert desk.query("select dataset, ok_rows from audit.account_landing order by 1") == [
+        ("orders", 2),
+        ("trades", 3),
+    ]
 
 
 def test_the_lines_that_stopped_the_first_build_ever_are_all_there_is(desk: Desk) -> None:
@@ -69,7 +123,8 @@ def test_the_lines_that_stopped_the_first_build_ever_are_all_there_is(desk: Desk
     (file,) = desk.layout.bronze("trades").rglob("*.parquet")
     pl.read_parquet(file, hive_partitioning=False).head(3).write_parquet(file)
     desk.dbt("build", expect=False)
-    (line,) = reconcile(desk.settings)
-    assert (line.left, line.right, line.difference) == (4, 3, 1)
-    assert "trades kafka:trades/0" in line.scope
-    assert line.is_open
+    bronze, stopped = (a for a in reconcile(desk.settings) if a.is_open)
+    assert (bronze.name, bronze.left, bronze.right) == ("ledger = bronze", 4, 3)
+    assert f"{file}: data file of another size" in bronze.detail
+    assert (stopped.left, stopped.right, stopped.difference) == (4, 3, 1)
+    assert "trades kafka:trades/0" in stopped.scope

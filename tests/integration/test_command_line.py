@@ -78,7 +78,7 @@ def test_sql_reads_gold_and_quarantine(lake: Path) -> None:
 def test_every_account_closes(lake: Path) -> None:
     accounts = told(lake, "reconcile")
     assert {a["scope"]: a["left"] for a in accounts if a["name"] == "consumed = ok + rejected"} == {
-        "trades": "3.00000000"
+        "trades": "3"
     }
     assert all(float(a["difference"]) == 0 for a in accounts)
 

@@ -1,13 +1,17 @@
 """ticklake build and reconcile: make the tables, and judge them."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lake.settings import load_settings
 from ticklake import console
 from ticklake.commands.ingest import JSON
+
+if TYPE_CHECKING:
+    from checks.account import Account
 
 DAY = ["%Y-%m-%d"]
 
@@ -61,27 +65,52 @@ def build(
         console.err.print(f"[yellow]finding:[/] {warning}")
 
 
-def reconcile(json: Annotated[bool, JSON] = False) -> None:
-    """Print every account; exit 1 if one does not close."""
+def reconcile(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="count published files, do not read them")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="also quantities, notionals and venues that close")
+    ] = False,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Print the accounts, from the broker to what readers get; exit 1 if one does not close."""
     from checks.reconcile import reconcile as judge
 
-    accounts = judge(load_settings())
+    with console.progress("reconciling") as bar:
+        accounts = judge(
+            load_settings(),
+            quick=quick,
+            progress=lambda table, total: bar.advance(1, table, total),
+        )
     wrong = [account for account in accounts if account.is_open]
     if json:
         console.as_json(accounts)
     else:
-        show_accounts(accounts)
+        show_accounts(accounts, everything=everything)
     if wrong:
         raise console.stop(
-            f'{len(wrong)} accounts are open; look at the lines above, at `ticklake sql "from '
-            'audit.account_gold where difference <> 0"` and its neighbours, then build again'
+            f"{len(wrong)} accounts are open; what each means and what to do: "
+            "docs/reconciliation.md"
         )
 
 
-def show_accounts(accounts: list) -> None:  # type: ignore[type-arg]
-    """Print accounts as a table."""
+def show_accounts(accounts: "Sequence[Account]", *, everything: bool = False) -> None:
+    """Print accounts as a table, then what is behind those that are open.
+
+    Of lines that close only those about rows are shown, unless `everything` is.
+    """
+    shown = [a for a in accounts if everything or a.is_open or ", " not in a.name]
     console.table(
         "Accounts",
         ["account", "of", "left", "right", "difference"],
-        [(a.name, a.scope, a.left, a.right, a.difference) for a in accounts],
+        [(a.name, a.scope, a.left, a.right, a.difference) for a in shown],
     )
+    if rest := len(accounts) - len(shown):
+        console.out.print(f"and {rest} lines of quantities, notionals and venues, which close")
+    for account in accounts:
+        if account.is_open:
+            console.err.print(f"[yellow]open:[/] {account.name}, {account.scope}")
+        for told in (account.detail, account.look):
+            if told and (account.is_open or account.name == "broker = bronze + lag"):
+                console.err.print(f"  {told}", soft_wrap=True, markup=False)

@@ -52,16 +52,20 @@
    Copies and ties are rare: both are looked for by key alone and joined back, which costs half of
    carrying every column through two sorts. `keyed` has to be inlined for that.
 
-   A copy that says something else in `payload` is a conflict: the first stays, the other is shown. #}
-{% macro marked_copies(keyed, key, tie_break, payload=[]) %}
+   A copy that says something else in `payload` is a conflict: the first stays, the other is shown.
+
+   `place` are the columns that say where a row landed. Where rows of several datasets meet, dataset
+   is one of them: one file may land under two. #}
+{% macro marked_copies(keyed, key, tie_break, payload=[], place=['unit', 'position']) %}
+    {% set places = [] %}
+    {% for column in place %}{% do places.append('k.' ~ column) %}{% endfor %}
     with repeated as (
         select {{ key }} from {{ keyed }} group by {{ key }} having count(*) > 1
     ),
 
     ranked as (
         select
-            k.unit,
-            k.position,
+            {{ places | join(', ') }},
             row_number() over (
                 partition by k.{{ key }} order by k.recv_ts_ns nulls last, k.unit, k.position
             ) as copy_number
@@ -76,8 +80,7 @@
 
     copies as (
         select
-            unit,
-            position,
+            {{ place | join(', ') }},
             {% for column in payload %}differs_{{ loop.index }}{{ ' or ' if not loop.last }}{% else %}false{% endfor %}
                 as is_conflict
         from ranked
@@ -93,8 +96,7 @@
 
     ties as (
         select
-            k.unit,
-            k.position,
+            {{ places | join(', ') }},
             row_number() over (
                 partition by k.instrument_id, k.event_ts_ns, c.position is not null
                 order by
@@ -105,7 +107,7 @@
         from {{ keyed }} as k
         inner join crowded as t
             on k.instrument_id = t.instrument_id and k.event_ts_ns = t.event_ts_ns
-        left join copies as c on k.unit = c.unit and k.position = c.position
+        left join copies as c on {{ using_columns(place, 'k.{0} = c.{0}', ' and ') }}
     )
 
     select
@@ -115,6 +117,6 @@
         coalesce(c.is_conflict, false) as is_conflict,
         coalesce(t.tie_order, 1) as tie_order
     from {{ keyed }} as k
-    left join copies as c on k.unit = c.unit and k.position = c.position
-    left join ties as t on k.unit = t.unit and k.position = t.position
+    left join copies as c on {{ using_columns(place, 'k.{0} = c.{0}', ' and ') }}
+    left join ties as t on {{ using_columns(place, 'k.{0} = t.{0}', ' and ') }}
 {% endmacro %}

@@ -43,7 +43,7 @@ keyed as not materialized (
 ),
 
 marked as (
-    {{ marked_copies('keyed', 'quote_key', ['k.dealer_id']) }}
+    {{ marked_copies('keyed', 'quote_key', ['k.dealer_id'], place=['dataset', 'unit', 'position']) }}
 )
 
 select

@@ -1,6 +1,6 @@
 {{ config(
     by=['event_hour'],
-    reach={'silver.trades_history': 'hour_and_next', 'silver.last_prices': 'hour_and_next'},
+    reach={'silver.trades_history': 'hour_and_next', 'silver.last_prices_history': 'hour_and_next'},
 ) }}
 
 -- Messages that a venue numbered and that never came (analytics.md 4). An hour's first number

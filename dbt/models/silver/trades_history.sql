@@ -41,6 +41,7 @@ marked as (
     {{ marked_copies(
         'keyed', 'trade_key', ['try_cast(k.trade_id as ubigint)', 'k.trade_id'],
         payload=['price', 'quantity', 'side', 'event_ts_ns', 'conditions'],
+        place=['dataset', 'unit', 'position'],
     ) }}
 ),
 

@@ -3,7 +3,7 @@
     reach={
         'silver.trades_history': 'session',
         'silver.trade_outliers': 'session',
-        'silver.last_prices': 'session',
+        'silver.last_prices_history': 'session',
     },
 ) }}
 

@@ -1,6 +1,6 @@
 {{ config(
     by=['instrument_id', 'event_hour'],
-    reach={'gold.candle_windows_1m': 'session', 'silver.last_prices': 'session'},
+    reach={'gold.candle_windows_1m': 'session', 'silver.last_prices_history': 'session'},
 ) }}
 
 -- Volume far above what was usual just before (analytics.md 16): of a minute against the 20 minutes
