@@ -161,4 +161,5 @@ def _model(node: Mapping[str, Any], range_hours: tuple[str, ...] = ()) -> Model:
         dirty_part,
         sql=node["sql"],
         also=range_hours if hours else (),
+        hour=hours[0] if hours else "",
     )

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pyarrow as pa
@@ -21,6 +22,7 @@ from lake.records import Published
 
 PART = "part"  # the one partition column of a published table; readers do not see it
 WHOLE = "all"
+_FEW = 24  # partitions that are copied one by one
 _CONFLICT = "another build is publishing to {}; run the build again when it has ended"
 
 
@@ -35,7 +37,8 @@ class Model:
     `part` is the SQL expression that names a row's partition. `dirty_part` is the same over
     audit.dirty, for models that record there what they replaced; None means: compare everything.
     `parts` are the only partitions that can differ, where that is known beforehand. `also` are
-    partitions to compare in any case.
+    partitions to compare in any case. `hour` is the column that `part` tells the hour of, if it is
+    nothing else.
     """
 
     schema: str
@@ -47,6 +50,7 @@ class Model:
     sql: str = ""
     parts: tuple[str, ...] | None = None
     also: tuple[str, ...] = ()
+    hour: str = ""
 
     @property
     def key(self) -> str:
@@ -209,15 +213,34 @@ def _differing(
 def _write(
     conn: DuckDBPyConnection, root: Path, model: Model, parts: Sequence[str], build_id: str
 ) -> list[delta.DataFile]:
+    """The rows of `parts` as data files.
+
+    A few hours are copied one by one: to sort rows into folders costs as much as to write them.
+    """
     if not parts:
         return []
-    selected = ", ".join(map(literal, parts))
-    rows = conn.execute(
-        f"copy (select * from (select *, {model.part} as {PART} from {_relation(model)}) "
-        f"where {PART} in ({selected})) to {literal(str(root))} (format parquet, "
-        f"compression zstd, partition_by ({PART}), filename_pattern '{build_id}_{{uuid}}', "
-        "append, return_stats)"
-    ).fetchall()
+    if len(parts) > _FEW or not (model.hour or model.part == literal(WHOLE)):
+        selected = ", ".join(map(literal, parts))
+        rows = f"(select *, {model.part} as {PART} from {_relation(model)})"
+        sorted_out = f"partition_by ({PART}), filename_pattern '{build_id}_{{uuid}}', append"
+        return _copy(conn, root, f"{rows} where {PART} in ({selected})", root, sorted_out)
+    files = []
+    for part in parts:
+        folder = root / f"{PART}={part}"
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = _relation(model)
+        if model.hour:
+            rows += f" where {quoted(model.hour)} = timestamptz {literal(f'{part}:00:00+00')}"
+        path = folder / f"{build_id}_{uuid4()}.parquet"
+        files += [replace(f, partition={PART: part}) for f in _copy(conn, root, rows, path)]
+    return files
+
+
+def _copy(
+    conn: DuckDBPyConnection, root: Path, rows: str, to: Path, *options: str
+) -> list[delta.DataFile]:
+    how = ", ".join(("format parquet", "compression zstd", "return_stats", *options))
+    written = conn.execute(f"copy (select * from {rows}) to {literal(str(to))} ({how})").fetchall()
     return [
         delta.DataFile(
             path=os.path.relpath(name, root),
@@ -227,7 +250,7 @@ def _write(
             minimum={},
             maximum={},
         )
-        for name, count, size, _footer, _statistics, keys, *_ in rows
+        for name, count, size, _footer, _statistics, keys, *_ in written
     ]
 
 
