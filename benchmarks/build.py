@@ -154,7 +154,7 @@ def one_hour(folder: Path, days: int, trades: str) -> dict[str, Any]:
     for count in (1, days):
         lake = folder / f"{count}-days"
         size = f"{int(trades.removesuffix('k')) * count}k"
-        generate(lake, size, size, "1000", "--days", str(count))
+        generate(lake, size, size, "2000", "--days", str(count))
         dbt(lake, "build")
         land_late(lake)
         cost = dbt(lake, "build")
@@ -186,7 +186,7 @@ def land_late(lake: Path) -> None:
     }  # fmt: skip
     path = lake / "trades-late.jsonl"
     path.write_text(json.dumps(record))
-    land_file(settings, path)
+    land_file(settings, path, "json_trades")
 
 
 def shown(name: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

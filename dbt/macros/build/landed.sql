@@ -7,8 +7,8 @@
 {% endmacro %}
 
 
-{# Counted rows per batch, unit and verdict of a dataset's bronze files. #}
-{% macro landed_counts(dataset, whole) %}
+{# Rows of a dataset's bronze files per batch and unit, of replays or of everything else. #}
+{% macro landed_counts(dataset, whole, replays) %}
     select
         '{{ dataset }}' as dataset,
         batch,
@@ -19,5 +19,6 @@
         min(position) as lowest_position,
         max(position) as highest_position
     from {{ landed_rows(dataset, whole) }}
+    where {{ 'not' if not replays }} {{ is_replay('unit') }}
     group by all
 {% endmacro %}

@@ -10,7 +10,7 @@ with commits as (
 landed as (
     {% set whole = is_whole() %}
     {% for dataset in datasets() %}
-        {{ landed_counts(dataset, whole) }}
+        {{ landed_counts(dataset, whole, replays=true) }}
         {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
