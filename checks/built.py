@@ -58,9 +58,15 @@ def published(conn: DuckDBPyConnection) -> list[Account]:
         ),
         *(
             Account(
-                _named(account, measure), scope, *map(_plain, amounts), detail=left_out, look=look
+                name=_named(account, measure),
+                scope=scope,
+                left=_plain(left),
+                right=_plain(right),
+                difference=_plain(difference),
+                detail=left_out,
+                look=look,
             )
-            for account, measure, scope, *amounts, left_out in found
+            for account, measure, scope, left, right, difference, left_out in found
         ),
     ]
 

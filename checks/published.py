@@ -106,15 +106,14 @@ _NONE = Totals(0, 0)
 def _version(root: Path, key: str, table: Published) -> Iterator[Account]:
     """Is the published version the newest, but for what builds left that did not end?"""
     newest = delta_log.newest(root)
-    foreign: list[tuple[int, Mapping[str, object]]] = []
+    foreign: dict[int, str] = {}
     for version in range(table.version + 1, newest + 1):
         info = delta_log.commit_info(delta_log.read(root, version))
         if info.get("operation") == "RESTORE":
             foreign.clear()  # a publication took them back
         elif info.get("operation") != _RESHAPED and not any(name in info for name in _OURS):
-            foreign.append((version, info))
-    for version, info in foreign:
-        who = info.get("engineInfo") or info.get("clientVersion") or "an unknown program"
+            foreign[version] = str(info.get("engineInfo") or info.get("clientVersion") or "others")
+    for version, who in foreign.items():
         yield line(
             "published version = newest version", key, table.version, version,
             f"version {version} was written by {who}; lakehouse.duckdb does not show it, and "
