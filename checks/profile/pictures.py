@@ -1,0 +1,263 @@
+"""The pictures of the profile, each a Vega-Lite chart of facts."""
+
+import altair as alt
+import polars as pl
+
+from checks.profile.facts import Facts
+
+INK, MUTED, LINE = "#1f2937", "#6b7280", "#e5e7eb"
+BLUE, ORANGE, RED = "#2563eb", "#ea580c", "#dc2626"
+CONDITIONS = {
+    "available": "#16a34a",
+    "degraded": "#f59e0b",
+    "pending": "#93c5fd",
+    "missing": "#dc2626",
+}
+MISSED = {
+    "out of order, in time": "#cbd5e1",
+    "too late for its second": "#fcd34d",
+    "too late for its 10 s": "#f97316",
+    "too late for its minute": "#b91c1c",
+}
+THRESHOLDS = {"hft_gaps": "HFT", "fast_gaps": "fast", "standard_gaps": "standard"}
+WIDE = 900  # pixels of a picture that has the page's width
+CELL = 22  # pixels of a heat map's row
+
+
+def pictures(facts: Facts) -> dict[str, alt.TopLevelMixin]:
+    """Name -> chart, of those that there is something to draw for."""
+    made = {
+        "conditions": _conditions(facts) if facts.conditions.height else None,
+        "largest": _completeness(facts, facts.largest) if facts.largest else None,
+        "worst": _completeness(facts, facts.worst) if facts.worst else None,
+        "activity": _activity(facts) if facts.activity.height else None,
+        "gaps": _gaps(facts) if facts.drawn else None,
+        "prices": _prices(facts) if facts.prices.height else None,
+        "lateness": _lateness(facts) if facts.lateness.height else None,
+        "rejected": _rejected(facts) if facts.rejected.height else None,
+        "volume": _volume(facts) if facts.volume.filter(pl.col("is_day")).height else None,
+    }
+    return {name: _dressed(chart) for name, chart in made.items() if chart is not None}
+
+
+def _dressed(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+    return (
+        chart.properties(background="white", autosize={"type": "pad"})  # type: ignore[attr-defined]
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=INK,
+            titleColor=MUTED,
+            titleFontWeight="normal",
+            gridColor=LINE,
+            domainColor=LINE,
+            tickColor=LINE,
+            labelLimit=180,
+        )
+        .configure_legend(labelColor=INK, titleColor=MUTED, orient="top", title=None)
+        .configure_header(labelColor=INK, labelFontWeight="bold", title=None, labelAnchor="start")
+    )
+
+
+def _conditions(facts: Facts) -> alt.LayerChart:
+    frame = facts.conditions
+    days = frame["day"].n_unique()
+    size = min(max(WIDE // max(days, 1), 16), 90)
+    base = alt.Chart(frame).encode(
+        alt.X(
+            "day:O", title=None, axis=alt.Axis(orient="top", labelAngle=_angle(size), ticks=False)
+        ),
+        alt.Y("dataset:N", title=None, axis=alt.Axis(ticks=False)),
+    )
+    boxes = base.mark_rect(cornerRadius=3, stroke="white", strokeWidth=2).encode(
+        alt.Color(
+            "condition:N",
+            scale=alt.Scale(domain=list(CONDITIONS), range=list(CONDITIONS.values())),
+            legend=alt.Legend(orient="bottom"),
+        ),
+        tooltip=["dataset", "day", "condition", "reasons", "ok_rows", "rejected_rows"],
+    )
+    # Colors are not all that tells the conditions apart.
+    letters = base.mark_text(fontSize=11, color="white", fontWeight="bold").encode(
+        alt.Text("letter:N")
+    )
+    letters = letters.transform_calculate(letter="upper(slice(datum.condition, 0, 1))")
+    return alt.layer(boxes, letters).properties(width=size * days, height=alt.Step(26))
+
+
+def _completeness(facts: Facts, names: object) -> alt.LayerChart:
+    order = list(names)  # type: ignore[call-overload]
+    frame = facts.completeness.filter(pl.col("instrument_id").is_in(order))
+    days = frame["day"].n_unique()
+    size = min(max(380 // max(days, 1), 16), 90)
+    base = alt.Chart(frame).encode(
+        alt.X(
+            "day:O", title=None, axis=alt.Axis(orient="top", labelAngle=_angle(size), ticks=False)
+        ),
+        alt.Y("instrument_id:N", title=None, sort=order, axis=alt.Axis(ticks=False)),
+    )
+    boxes = base.mark_rect(stroke="white", strokeWidth=1).encode(
+        alt.Color(
+            "complete_pct:Q",
+            scale=alt.Scale(domain=[0, 100], scheme="redyellowgreen"),
+            legend=alt.Legend(
+                orient="bottom", title="% of the session's minutes", gradientLength=200
+            ),
+        ),
+        tooltip=["instrument_id", "day", alt.Tooltip("complete_pct", format=".1f"),
+                 "minutes_traded", "minutes_quoted", "expected_minutes"],
+    )  # fmt: skip
+    if size < 34:
+        return alt.layer(boxes).properties(width=size * days, height=alt.Step(CELL))
+    numbers = base.mark_text(fontSize=10, color=INK).encode(
+        alt.Text("complete_pct:Q", format=".0f")
+    )
+    return alt.layer(boxes, numbers).properties(width=size * days, height=alt.Step(CELL))
+
+
+def _activity(facts: Facts) -> alt.FacetChart:
+    x = alt.X("moment:T", title="time of day, UTC", scale=alt.Scale(type="utc"),
+              axis=alt.Axis(format="%H:%M", grid=False, tickCount=8))  # fmt: skip
+    trades = facts.activity.select(
+        "instrument_id", "moment", "trades", pl.lit("trades").alias("what"),
+        pl.lit(None, dtype=facts.activity["moment"].dtype).alias("until"),
+        pl.lit(None, dtype=pl.Float64).alias("seconds"),
+    )  # fmt: skip
+    gaps = facts.gaps.select(
+        "instrument_id", pl.col("gap_start").cast(facts.activity["moment"].dtype).alias("moment"),
+        pl.lit(None, dtype=trades["trades"].dtype).alias("trades"), pl.lit("gap").alias("what"),
+        pl.col("gap_end").cast(facts.activity["moment"].dtype).alias("until"),
+        pl.col("seconds").cast(pl.Float64),
+    )  # fmt: skip
+    base = alt.Chart(pl.concat([trades, gaps]))
+    bars = (
+        base.transform_filter("datum.what == 'trades'")
+        .mark_area(
+            interpolate="step-after", color="#bfdbfe", line={"color": BLUE, "strokeWidth": 1}
+        )
+        .encode(x, alt.Y("trades:Q", title="trades in 5 min"))
+    )
+    marks = (
+        base.transform_filter("datum.what == 'gap'")
+        .mark_rect(color=RED, opacity=0.35, stroke=RED, strokeWidth=0.5)
+        .encode(x, alt.X2("until:T"), tooltip=["instrument_id", "moment:T", "until:T", "seconds"])
+    )
+    return (
+        alt.layer(bars, marks)
+        .properties(width=WIDE // 2 - 60, height=110)
+        .facet(alt.Facet("instrument_id:N", sort=list(facts.drawn)), columns=2)
+        .resolve_scale(x="independent", y="independent")
+    )
+
+
+def _gaps(facts: Facts) -> alt.Chart:
+    frame = (
+        facts.instruments.filter(
+            pl.col("instrument_id").is_in(list(facts.largest)), pl.col("trades") > 0
+        )
+        .unpivot(list(THRESHOLDS), index="instrument_id", variable_name="kind", value_name="gaps")
+        .with_columns(pl.col("kind").replace(THRESHOLDS))
+    )
+    return (
+        alt.Chart(frame)
+        .mark_point(filled=True, size=80, opacity=0.9)
+        .encode(
+            alt.X("gaps:Q", title="gaps between trades (symmetric log scale)",
+                  scale=alt.Scale(type="symlog", nice=True),
+                  axis=alt.Axis(values=[0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000])),
+            alt.Y("instrument_id:N", title=None, sort=list(facts.largest)),
+            alt.Color("kind:N", scale=alt.Scale(
+                domain=list(THRESHOLDS.values()), range=["#93c5fd", BLUE, RED])),
+            alt.Shape("kind:N", scale=alt.Scale(
+                domain=list(THRESHOLDS.values()), range=["circle", "diamond", "square"])),
+            tooltip=["instrument_id", "kind", "gaps"],
+        )
+        .properties(width=WIDE // 2 - 90, height=alt.Step(CELL))
+    )  # fmt: skip
+
+
+def _prices(facts: Facts) -> alt.ConcatChart:
+    return alt.concat(*(_price(facts, name) for name in facts.drawn), columns=2).resolve_scale(
+        y="independent", x="independent"
+    )
+
+
+def _price(facts: Facts, name: str) -> alt.LayerChart:
+    """One instrument; a print beyond the picture is a triangle at its edge."""
+    prices = facts.prices.filter(pl.col("instrument_id") == name)
+    outliers = facts.outliers.filter(pl.col("instrument_id") == name)
+    low, high = prices["price"].min() or 0.0, prices["price"].max() or 1.0
+    pad = max((high - low) * 0.12, abs(high) * 0.0005)  # type: ignore[operator, arg-type]
+    scale = alt.Scale(domain=[low - pad, high + pad], nice=False, zero=False)  # type: ignore[operator]
+    x = alt.X("moment:T", title=None, scale=alt.Scale(type="utc"),
+              axis=alt.Axis(format="%H:%M", grid=False, tickCount=6))  # fmt: skip
+    line = (
+        alt.Chart(prices)
+        .mark_line(color=BLUE, strokeWidth=1.2)
+        .encode(x, alt.Y("price:Q", title=None, scale=scale))
+    )
+    edge = outliers.with_columns(
+        pl.col("price").clip(low - pad * 0.8, high + pad * 0.8).alias("shown"),  # type: ignore[operator]
+        pl.when(pl.col("deviation_pct") > 0)
+        .then(pl.lit("triangle-up"))
+        .otherwise(pl.lit("triangle-down"))
+        .alias("form"),
+    )
+    marks = (
+        alt.Chart(edge)
+        .mark_point(filled=True, color=RED, size=55, opacity=0.9)
+        .encode(
+            x,
+            alt.Y("shown:Q", title=None, scale=scale),
+            alt.Shape("form:N", scale=None, legend=None),
+            tooltip=["moment:T", "price", "reference", alt.Tooltip("deviation_pct", format=".1f")],
+        )
+    )
+    count = f"{outliers.height} outliers" if outliers.height != 1 else "1 outlier"
+    title = alt.TitleParams(f"{name}: {count}", anchor="start", fontSize=12, color=INK)
+    return alt.layer(line, marks).properties(width=WIDE // 2 - 60, height=110, title=title)
+
+
+def _lateness(facts: Facts) -> alt.Chart:
+    return (
+        alt.Chart(facts.lateness)
+        .mark_bar()
+        .encode(
+            alt.X("trades:Q", title="trades", axis=alt.Axis(tickCount=6)),
+            alt.Y("lateness:N", title="behind the newest event",
+                  axis=alt.Axis(labelExpr="slice(datum.label, 2)")),
+            alt.Color("missed:N", legend=alt.Legend(orient="bottom", columns=2),
+                      scale=alt.Scale(domain=list(MISSED), range=list(MISSED.values()))),
+            tooltip=["missed", "trades"],
+        )
+        .properties(width=WIDE // 2 - 140, height=alt.Step(28))
+    )  # fmt: skip
+
+
+def _rejected(facts: Facts) -> alt.LayerChart:
+    base = alt.Chart(facts.rejected).encode(
+        alt.Y("code:N", title=None, sort="-x"),
+        alt.X("rows:Q", title="rejected records", axis=alt.Axis(tickCount=6)),
+    )
+    bars = base.mark_bar().encode(
+        alt.Color("dataset:N", scale=alt.Scale(scheme="tableau10")),
+        tooltip=["dataset", "code", "rows"],
+    )
+    numbers = base.mark_text(align="left", dx=4, color=MUTED).encode(alt.Text("rows:Q", format=","))
+    return alt.layer(bars, numbers).properties(width=WIDE // 2 - 160, height=alt.Step(CELL))
+
+
+def _volume(facts: Facts) -> alt.LayerChart:
+    day = alt.Chart(facts.volume.filter(pl.col("is_day")))
+    usual = alt.Chart(facts.volume.filter(~pl.col("is_day")))
+    x = alt.X("half_hour:O", title="half hour, UTC", axis=alt.Axis(labelAngle=-45))
+    bars = day.mark_bar(color="#93c5fd").encode(
+        x,
+        alt.Y("share_pct:Q", title="% of the day's notional"),
+        tooltip=["half_hour", alt.Tooltip("share_pct", format=".1f")],
+    )
+    ticks = usual.mark_tick(color=ORANGE, thickness=3).encode(x, alt.Y("share_pct:Q"))
+    return alt.layer(bars, ticks).properties(width=WIDE - 80, height=180)
+
+
+def _angle(size: int) -> int:
+    return 0 if size >= 70 else -90
