@@ -23,7 +23,11 @@ class NoProfile(ValueError):
 
 @dataclass(frozen=True)
 class Facts:
-    """Frames behind the pictures. `largest` and `drawn` are instruments by notional of the day."""
+    """Frames behind the pictures.
+
+    `largest` are the instruments with most trades, then quotes, of the day; `drawn` the first of
+    those that trade; `worst` lack most, of those that usually tick.
+    """
 
     day: date
     publication: int
@@ -47,18 +51,36 @@ _INSTRUMENTS = """
 select * exclude (calendar, session_date), calendar
 from audit.profile_days
 where session_date = $day
-order by notional desc, trades + quotes desc, instrument_id
+order by trades desc, quotes desc, instrument_id
 """
 
+# Years without anything, between two histories, are not shown.
 _CONDITIONS = """
+with landed as (select distinct day from gold.dataset_condition where ok_rows + rejected_rows > 0)
+
 select dataset, strftime(day, '%Y-%m-%d') as day, condition,
     if(reasons = '', 'nothing to say', reasons) as reasons, ok_rows, rejected_rows
 from gold.dataset_condition
 where day in (
-    select distinct day from gold.dataset_condition where day <= $day or ok_rows + rejected_rows > 0
-    qualify dense_rank() over (order by day desc) <= $days
+    select distinct c.day
+    from gold.dataset_condition as c
+    inner join landed as l on c.day between l.day - 7 and l.day + 7
+    where c.day <= $day
+    order by c.day desc
+    limit $days
 )
 order by dataset, day
+"""
+
+_WORST = """
+select instrument_id
+from audit.profile_days
+where session_date between $day::date - 30 and $day::date and expected_minutes > 0
+group by instrument_id
+having avg(trades + quotes) >= 20 and count(*) filter (where session_date = $day) > 0
+order by max(coalesce(completeness_pct, quote_completeness_pct)) filter (where session_date = $day),
+    instrument_id
+limit $shown
 """
 
 _COMPLETENESS = """
@@ -72,7 +94,8 @@ order by instrument_id, session_date
 """
 
 _ACTIVITY = """
-select instrument_id, time_bucket(interval 5 minute, event_ts) as moment, count(*) as trades
+select instrument_id, time_bucket(interval 5 minute, event_ts) as moment, count(*) as trades,
+    time_bucket(interval 5 minute, event_ts) + interval 5 minute as until
 from silver.trades
 where instrument_id in (select unnest($names)) and session_date = $day
 group by all
@@ -83,7 +106,7 @@ _GAPS = """
 select instrument_id, gap_start, gap_end, gap_ms / 1000 as seconds, gap_kind
 from silver.trade_gaps
 where instrument_id in (select unnest($names)) and session_date = $day
-    and gap_kind in ('trade', 'edge_gap')
+    and (gap_kind = 'trade' or gap_kind = 'edge_gap' and calendar <> 'corporate_bond')
     and threshold_ms = (select max(threshold_ms) from silver.trade_gaps where gap_kind <> 'candle')
 order by gap_ms desc, instrument_id, gap_start
 limit $longest
@@ -146,7 +169,7 @@ counted as (select dataset, unnest(map_entries(codes)) as code from commits)
 select dataset, code.key as code, sum(code.value)::bigint as rows
 from counted
 group by all
-order by rows desc, all
+order by rows desc, dataset, code
 limit 25
 """
 
@@ -190,7 +213,7 @@ def facts(settings: Settings, day: date | None = None) -> Facts:
         instruments = ask(_INSTRUMENTS, day=day)
         active = instruments.filter(pl.col("trades") + pl.col("quotes") > 0)
         largest = active["instrument_id"].head(SHOWN).to_list()
-        worst = _worst(instruments)
+        worst = ask(_WORST, day=day, shown=SHOWN)["instrument_id"].to_list()
         drawn = active.filter(pl.col("trades") > 0)["instrument_id"].head(DRAWN).to_list()
         both = sorted({*largest, *worst})
         ((number, published_at),) = conn.execute(
@@ -234,13 +257,3 @@ def _day(conn: DuckDBPyConnection, day: date | None) -> date:
     if day is not None and not hit:
         raise NoProfile(f"nothing traded or was quoted on {day}: days go from {first} to {last}")
     return day or last
-
-
-def _worst(instruments: pl.DataFrame) -> list[str]:
-    complete = pl.coalesce("completeness_pct", "quote_completeness_pct")
-    return (
-        instruments.filter(complete.is_not_null())
-        .sort(complete, "instrument_id")["instrument_id"]
-        .head(SHOWN)
-        .to_list()
-    )

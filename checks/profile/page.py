@@ -15,7 +15,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from checks.profile.facts import Facts
+from checks.profile.facts import LONGEST, Facts
 
 _COLUMNS = {
     "trades": "trades",
@@ -36,9 +36,6 @@ _COLUMNS = {
 
 # vega-embed shows each picture live in the place of its SVG, and leaves that if it fails.
 _LIVE = """
-import vegaEmbed from "vega-embed";
-import * as vega from "vega";
-import * as vegaLite from "vega-lite";
 const options = {actions: false, renderer: "svg", vega, vegaLite};
 for (const [name, spec] of Object.entries(window.PICTURES)) {
   const place = document.getElementById("picture-" + name);
@@ -57,6 +54,7 @@ def page(facts: Facts, charts: dict[str, alt.TopLevelMixin]) -> str:
     specs = {name: chart.to_dict(format="vega-lite") for name, chart in charts.items()}
     return environment.get_template("page.html").render(
         facts=facts,
+        longest=LONGEST,
         tiles=_tiles(facts),
         reasons=_reasons(facts),
         columns=_COLUMNS,

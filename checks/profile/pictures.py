@@ -10,7 +10,7 @@ BLUE, ORANGE, RED = "#2563eb", "#ea580c", "#dc2626"
 CONDITIONS = {
     "available": "#16a34a",
     "degraded": "#f59e0b",
-    "pending": "#93c5fd",
+    "pending": "#3b82f6",
     "missing": "#dc2626",
 }
 MISSED = {
@@ -108,45 +108,62 @@ def _completeness(facts: Facts, names: object) -> alt.LayerChart:
     )  # fmt: skip
     if size < 34:
         return alt.layer(boxes).properties(width=size * days, height=alt.Step(CELL))
-    numbers = base.mark_text(fontSize=10, color=INK).encode(
-        alt.Text("complete_pct:Q", format=".0f")
+    numbers = base.mark_text(fontSize=10).encode(
+        alt.Text("complete_pct:Q", format=".0f"),
+        color=alt.condition(
+            "abs(datum.complete_pct - 50) > 32", alt.value("white"), alt.value(INK)
+        ),
     )
     return alt.layer(boxes, numbers).properties(width=size * days, height=alt.Step(CELL))
 
 
-def _activity(facts: Facts) -> alt.FacetChart:
-    x = alt.X("moment:T", title="time of day, UTC", scale=alt.Scale(type="utc"),
-              axis=alt.Axis(format="%H:%M", grid=False, tickCount=8))  # fmt: skip
-    trades = facts.activity.select(
-        "instrument_id", "moment", "trades", pl.lit("trades").alias("what"),
-        pl.lit(None, dtype=facts.activity["moment"].dtype).alias("until"),
-        pl.lit(None, dtype=pl.Float64).alias("seconds"),
-    )  # fmt: skip
-    gaps = facts.gaps.select(
-        "instrument_id", pl.col("gap_start").cast(facts.activity["moment"].dtype).alias("moment"),
-        pl.lit(None, dtype=trades["trades"].dtype).alias("trades"), pl.lit("gap").alias("what"),
-        pl.col("gap_end").cast(facts.activity["moment"].dtype).alias("until"),
-        pl.col("seconds").cast(pl.Float64),
-    )  # fmt: skip
-    base = alt.Chart(pl.concat([trades, gaps]))
+def _activity(facts: Facts) -> alt.ConcatChart:
+    return alt.concat(*(_traded(facts, name) for name in facts.drawn), columns=2).resolve_scale(
+        y="independent", x="independent"
+    )
+
+
+def _traded(facts: Facts, name: str) -> alt.LayerChart:
+    """Trades of one instrument in five minutes, over its gaps."""
+    trades = facts.activity.filter(pl.col("instrument_id") == name)
+    gaps = facts.gaps.filter(pl.col("instrument_id") == name)
     bars = (
-        base.transform_filter("datum.what == 'trades'")
-        .mark_area(
-            interpolate="step-after", color="#bfdbfe", line={"color": BLUE, "strokeWidth": 1}
+        alt.Chart(trades)
+        .mark_rect(color="#60a5fa", stroke="white", strokeWidth=0.3)
+        .encode(
+            _clock("moment:T"),
+            alt.X2("until:T"),
+            alt.Y("trades:Q", title=None, axis=alt.Axis(tickCount=4)),
+            alt.Y2(datum=0),
+            tooltip=["moment:T", "trades"],
         )
-        .encode(x, alt.Y("trades:Q", title="trades in 5 min"))
     )
     marks = (
-        base.transform_filter("datum.what == 'gap'")
-        .mark_rect(color=RED, opacity=0.35, stroke=RED, strokeWidth=0.5)
-        .encode(x, alt.X2("until:T"), tooltip=["instrument_id", "moment:T", "until:T", "seconds"])
+        alt.Chart(gaps)
+        .mark_rect(color=RED, opacity=0.25, stroke=RED, strokeWidth=0.4)
+        .encode(
+            _clock("gap_start:T"),
+            alt.X2("gap_end:T"),
+            tooltip=["gap_kind", "gap_start:T", "gap_end:T", alt.Tooltip("seconds", format=",.1f")],
+        )
     )
-    return (
-        alt.layer(bars, marks)
-        .properties(width=WIDE // 2 - 60, height=110)
-        .facet(alt.Facet("instrument_id:N", sort=list(facts.drawn)), columns=2)
-        .resolve_scale(x="independent", y="independent")
+    title = _title(
+        f"{name}: {_counted(trades['trades'].sum(), 'trade')}, {_counted(gaps.height, 'gap')}"
     )
+    return alt.layer(marks, bars).properties(width=WIDE // 2 - 60, height=110, title=title)
+
+
+def _clock(field: str) -> alt.X:
+    return alt.X(field, title=None, scale=alt.Scale(type="utc"),
+                 axis=alt.Axis(format="%H:%M", grid=False, tickCount=7))  # fmt: skip
+
+
+def _title(text: str) -> alt.TitleParams:
+    return alt.TitleParams(text, anchor="start", fontSize=12, color=INK)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _gaps(facts: Facts) -> alt.Chart:
@@ -188,12 +205,12 @@ def _price(facts: Facts, name: str) -> alt.LayerChart:
     low, high = prices["price"].min() or 0.0, prices["price"].max() or 1.0
     pad = max((high - low) * 0.12, abs(high) * 0.0005)  # type: ignore[operator, arg-type]
     scale = alt.Scale(domain=[low - pad, high + pad], nice=False, zero=False)  # type: ignore[operator]
-    x = alt.X("moment:T", title=None, scale=alt.Scale(type="utc"),
-              axis=alt.Axis(format="%H:%M", grid=False, tickCount=6))  # fmt: skip
+    y = alt.Axis(tickCount=4)
+    x = _clock("moment:T")
     line = (
         alt.Chart(prices)
         .mark_line(color=BLUE, strokeWidth=1.2)
-        .encode(x, alt.Y("price:Q", title=None, scale=scale))
+        .encode(x, alt.Y("price:Q", title=None, scale=scale, axis=y))
     )
     edge = outliers.with_columns(
         pl.col("price").clip(low - pad * 0.8, high + pad * 0.8).alias("shown"),  # type: ignore[operator]
@@ -207,13 +224,12 @@ def _price(facts: Facts, name: str) -> alt.LayerChart:
         .mark_point(filled=True, color=RED, size=55, opacity=0.9)
         .encode(
             x,
-            alt.Y("shown:Q", title=None, scale=scale),
+            alt.Y("shown:Q", title=None, scale=scale, axis=y),
             alt.Shape("form:N", scale=None, legend=None),
             tooltip=["moment:T", "price", "reference", alt.Tooltip("deviation_pct", format=".1f")],
         )
     )
-    count = f"{outliers.height} outliers" if outliers.height != 1 else "1 outlier"
-    title = alt.TitleParams(f"{name}: {count}", anchor="start", fontSize=12, color=INK)
+    title = _title(f"{name}: {_counted(outliers.height, 'outlier')}")
     return alt.layer(line, marks).properties(width=WIDE // 2 - 60, height=110, title=title)
 
 

@@ -16,12 +16,14 @@ NOW = datetime.fromisoformat("2025-10-09T12:00:00+00:00")
 
 
 def day_of_trades(day: str, number: int, *, bad: int = 0, until: str = "20:05:00") -> list[Any]:
-    """A trade at the open, one before the close, one at `until`, and records that break the rules."""
+    """Trades at the open, before the close and at `until`, and `bad` records after the first."""
     good = [
         trade(number + place, f"{day}T{at}Z", instrument="AAPL")
         for place, at in enumerate(("13:30:00", "19:59:59", until))
     ]
-    broken = [trade(number + 100 + n, f"{day}T14:00:00Z", -1, instrument="AAPL") for n in range(bad)]
+    broken = [
+        trade(number + 100 + n, f"{day}T14:00:00Z", -1, instrument="AAPL") for n in range(bad)
+    ]
     return [*good[:1], *broken, *good[1:]]
 
 
