@@ -27,20 +27,21 @@ CELL = 22  # pixels of a heat map's row
 def pictures(facts: Facts) -> dict[str, alt.TopLevelMixin]:
     """Name -> chart, of those that there is something to draw for."""
     made = {
-        "conditions": _conditions(facts) if facts.conditions.height else None,
+        "conditions": conditions(facts) if facts.conditions.height else None,
         "largest": _completeness(facts, facts.largest) if facts.largest else None,
         "worst": _completeness(facts, facts.worst) if facts.worst else None,
-        "activity": _activity(facts) if facts.activity.height else None,
+        "activity": activity(facts) if facts.activity.height else None,
         "gaps": _gaps(facts) if facts.drawn else None,
-        "prices": _prices(facts) if facts.prices.height else None,
+        "prices": prices(facts) if facts.prices.height else None,
         "lateness": _lateness(facts) if facts.lateness.height else None,
         "rejected": _rejected(facts) if facts.rejected.height else None,
         "volume": _volume(facts) if facts.volume.filter(pl.col("is_day")).height else None,
     }
-    return {name: _dressed(chart) for name, chart in made.items() if chart is not None}
+    return {name: dressed(chart) for name, chart in made.items() if chart is not None}
 
 
-def _dressed(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+def dressed(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+    """The colors of lines and labels that all pictures share."""
     return (
         chart.properties(background="white", autosize={"type": "pad"})  # type: ignore[attr-defined]
         .configure_view(stroke=None)
@@ -58,7 +59,8 @@ def _dressed(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
     )
 
 
-def _conditions(facts: Facts) -> alt.LayerChart:
+def conditions(facts: Facts) -> alt.LayerChart:
+    """A cell per dataset and day, with the first letter of its condition."""
     frame = facts.conditions
     days = frame["day"].n_unique()
     size = min(max(WIDE // max(days, 1), 16), 90)
@@ -117,7 +119,8 @@ def _completeness(facts: Facts, names: object) -> alt.LayerChart:
     return alt.layer(boxes, numbers).properties(width=size * days, height=alt.Step(CELL))
 
 
-def _activity(facts: Facts) -> alt.ConcatChart:
+def activity(facts: Facts) -> alt.ConcatChart:
+    """Trades of the day in five minutes, with gaps, per instrument that is drawn."""
     return alt.concat(*(_traded(facts, name) for name in facts.drawn), columns=2).resolve_scale(
         y="independent", x="independent"
     )
@@ -192,7 +195,8 @@ def _gaps(facts: Facts) -> alt.Chart:
     )  # fmt: skip
 
 
-def _prices(facts: Facts) -> alt.ConcatChart:
+def prices(facts: Facts) -> alt.ConcatChart:
+    """Prices of the day with outliers, per instrument that is drawn."""
     return alt.concat(*(_price(facts, name) for name in facts.drawn), columns=2).resolve_scale(
         y="independent", x="independent"
     )

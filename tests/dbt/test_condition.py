@@ -107,6 +107,7 @@ def test_what_was_built_in_steps_equals_a_full_refresh(landed: Desk) -> None:
     assert len(kept["audit.profile_hours"]) > 5
 
 
+@pytest.mark.slow
 def test_a_replay_that_lands_what_was_rejected_mends_the_day(landed: Desk) -> None:
     # Its own account rightly opens, since nothing of unit x is in quarantine: no build, then.
     landed.land("trades", [trade(90, "2025-10-03T14:00:00Z", instrument="AAPL")], unit="replay:x")
