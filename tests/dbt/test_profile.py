@@ -38,10 +38,15 @@ def traded(shared_desk: Desk) -> Desk:
     return shared_desk
 
 
-def test_a_page_holds_the_facts_and_its_names_are_escaped(traded: Desk) -> None:
+@pytest.fixture(scope="module")
+def html(traded: Desk) -> str:
+    """The page of the newest day."""
     found = facts(traded.settings)
-    html = page(found, pictures(found))
     assert found.day == date(2025, 10, 2)
+    return page(found, pictures(found))
+
+
+def test_a_page_holds_the_facts_and_its_names_are_escaped(html: str) -> None:
     body = html.partition("<script>")[0]
     (row,) = re.findall(r"<tr><td>A&lt;b id=&#34;x&#34;&gt;&amp;</td>(.*?)</tr>", body)
     cells = re.findall(r"<td>(.*?)</td>", row)
@@ -70,9 +75,7 @@ def test_a_page_holds_the_facts_and_its_names_are_escaped(traded: Desk) -> None:
     assert body.count("<svg") == 9
 
 
-def test_a_page_asks_no_network_for_anything(traded: Desk) -> None:
-    found = facts(traded.settings, date(2025, 10, 2))
-    html = page(found, pictures(found))
+def test_a_page_asks_no_network_for_anything(html: str) -> None:
     body, _, script = html.partition("<script>")
     asked = r"(?:src|href)\s*=\s*[\"']?\s*(?:https?:)?//|@import|url\(\s*[\"']?(?!#)"
     assert re.findall(asked, body) == []
