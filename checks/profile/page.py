@@ -9,13 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import polars as pl
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from checks.profile.facts import LONGEST, Facts
+from checks.profile.pictures import Picture
 
 _COLUMNS = {
     "trades": "trades",
@@ -45,7 +45,7 @@ for (const [name, spec] of Object.entries(window.PICTURES)) {
 """
 
 
-def page(facts: Facts, charts: dict[str, alt.TopLevelMixin]) -> str:
+def page(facts: Facts, charts: dict[str, Picture]) -> str:
     """The HTML of the profile; names of instruments and reasons are escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined

@@ -1,5 +1,7 @@
 """The pictures of the profile, each a Vega-Lite chart of facts."""
 
+from collections.abc import Sequence
+
 import altair as alt
 import polars as pl
 
@@ -19,14 +21,15 @@ MISSED = {
     "too late for its 10 s": "#f97316",
     "too late for its minute": "#b91c1c",
 }
+Picture = alt.Chart | alt.LayerChart | alt.ConcatChart | alt.VConcatChart
 THRESHOLDS = {"hft_gaps": "HFT", "fast_gaps": "fast", "standard_gaps": "standard"}
 WIDE = 900  # pixels of a picture that has the page's width
 CELL = 22  # pixels of a heat map's row
 
 
-def pictures(facts: Facts) -> dict[str, alt.TopLevelMixin]:
+def pictures(facts: Facts) -> dict[str, Picture]:
     """Name -> chart, of those that there is something to draw for."""
-    made = {
+    made: dict[str, Picture | None] = {
         "conditions": conditions(facts) if facts.conditions.height else None,
         "largest": _completeness(facts, facts.largest) if facts.largest else None,
         "worst": _completeness(facts, facts.worst) if facts.worst else None,
@@ -40,10 +43,10 @@ def pictures(facts: Facts) -> dict[str, alt.TopLevelMixin]:
     return {name: dressed(chart) for name, chart in made.items() if chart is not None}
 
 
-def dressed(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+def dressed(chart: Picture) -> Picture:
     """The colors of lines and labels that all pictures share."""
     return (
-        chart.properties(background="white", autosize={"type": "pad"})  # type: ignore[attr-defined]
+        chart.properties(background="white", autosize={"type": "pad"})
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK,
@@ -86,8 +89,8 @@ def conditions(facts: Facts) -> alt.LayerChart:
     return alt.layer(boxes, letters).properties(width=size * days, height=alt.Step(26))
 
 
-def _completeness(facts: Facts, names: object) -> alt.LayerChart:
-    order = list(names)  # type: ignore[call-overload]
+def _completeness(facts: Facts, names: Sequence[str]) -> alt.LayerChart:
+    order = list(names)
     frame = facts.completeness.filter(pl.col("instrument_id").is_in(order))
     days = frame["day"].n_unique()
     size = min(max(380 // max(days, 1), 16), 90)
@@ -206,9 +209,10 @@ def _price(facts: Facts, name: str) -> alt.LayerChart:
     """One instrument; a print beyond the picture is a triangle at its edge."""
     prices = facts.prices.filter(pl.col("instrument_id") == name)
     outliers = facts.outliers.filter(pl.col("instrument_id") == name)
-    low, high = prices["price"].min() or 0.0, prices["price"].max() or 1.0
-    pad = max((high - low) * 0.12, abs(high) * 0.0005)  # type: ignore[operator, arg-type]
-    scale = alt.Scale(domain=[low - pad, high + pad], nice=False, zero=False)  # type: ignore[operator]
+    low, high = prices.select(low=pl.col("price").min(), high=pl.col("price").max()).row(0)
+    low, high = (0.0, 1.0) if low is None else (low, high)
+    pad = max((high - low) * 0.12, abs(high) * 0.0005)
+    scale = alt.Scale(domain=[low - pad, high + pad], nice=False, zero=False)
     y = alt.Axis(tickCount=4)
     x = _clock("moment:T")
     line = (
@@ -217,7 +221,7 @@ def _price(facts: Facts, name: str) -> alt.LayerChart:
         .encode(x, alt.Y("price:Q", title=None, scale=scale, axis=y))
     )
     edge = outliers.with_columns(
-        pl.col("price").clip(low - pad * 0.8, high + pad * 0.8).alias("shown"),  # type: ignore[operator]
+        pl.col("price").clip(low - pad * 0.8, high + pad * 0.8).alias("shown"),
         pl.when(pl.col("deviation_pct") > 0)
         .then(pl.lit("triangle-up"))
         .otherwise(pl.lit("triangle-down"))
