@@ -1,6 +1,7 @@
 """The pictures of the profile, each a Vega-Lite chart of facts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -21,7 +22,7 @@ MISSED = {
     "too late for its 10 s": "#f97316",
     "too late for its minute": "#b91c1c",
 }
-Picture = alt.Chart | alt.LayerChart | alt.ConcatChart | alt.VConcatChart
+Picture = Any  # a chart; what Altair's chained calls return has no type of its own
 THRESHOLDS = {"hft_gaps": "HFT", "fast_gaps": "fast", "standard_gaps": "standard"}
 WIDE = 900  # pixels of a picture that has the page's width
 CELL = 22  # pixels of a heat map's row
@@ -62,7 +63,7 @@ def dressed(chart: Picture) -> Picture:
     )
 
 
-def conditions(facts: Facts) -> alt.LayerChart:
+def conditions(facts: Facts) -> Picture:
     """A cell per dataset and day, with the first letter of its condition."""
     frame = facts.conditions
     days = frame["day"].n_unique()
@@ -89,7 +90,7 @@ def conditions(facts: Facts) -> alt.LayerChart:
     return alt.layer(boxes, letters).properties(width=size * days, height=alt.Step(26))
 
 
-def _completeness(facts: Facts, names: Sequence[str]) -> alt.LayerChart:
+def _completeness(facts: Facts, names: Sequence[str]) -> Picture:
     order = list(names)
     frame = facts.completeness.filter(pl.col("instrument_id").is_in(order))
     days = frame["day"].n_unique()
@@ -122,14 +123,14 @@ def _completeness(facts: Facts, names: Sequence[str]) -> alt.LayerChart:
     return alt.layer(boxes, numbers).properties(width=size * days, height=alt.Step(CELL))
 
 
-def activity(facts: Facts) -> alt.ConcatChart:
+def activity(facts: Facts) -> Picture:
     """Trades of the day in five minutes, with gaps, per instrument that is drawn."""
     return alt.concat(*(_traded(facts, name) for name in facts.drawn), columns=2).resolve_scale(
         y="independent", x="independent"
     )
 
 
-def _traded(facts: Facts, name: str) -> alt.LayerChart:
+def _traded(facts: Facts, name: str) -> Picture:
     """Trades of one instrument in five minutes, over its gaps."""
     trades = facts.activity.filter(pl.col("instrument_id") == name)
     gaps = facts.gaps.filter(pl.col("instrument_id") == name)
@@ -168,11 +169,11 @@ def _title(text: str) -> alt.TitleParams:
     return alt.TitleParams(text, anchor="start", fontSize=12, color=INK)
 
 
-def _counted(count: int, noun: str) -> str:
+def _counted(count: float, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _gaps(facts: Facts) -> alt.Chart:
+def _gaps(facts: Facts) -> Picture:
     frame = (
         facts.instruments.filter(
             pl.col("instrument_id").is_in(list(facts.largest)), pl.col("trades") > 0
@@ -198,14 +199,14 @@ def _gaps(facts: Facts) -> alt.Chart:
     )  # fmt: skip
 
 
-def prices(facts: Facts) -> alt.ConcatChart:
+def prices(facts: Facts) -> Picture:
     """Prices of the day with outliers, per instrument that is drawn."""
     return alt.concat(*(_price(facts, name) for name in facts.drawn), columns=2).resolve_scale(
         y="independent", x="independent"
     )
 
 
-def _price(facts: Facts, name: str) -> alt.LayerChart:
+def _price(facts: Facts, name: str) -> Picture:
     """One instrument; a print beyond the picture is a triangle at its edge."""
     prices = facts.prices.filter(pl.col("instrument_id") == name)
     outliers = facts.outliers.filter(pl.col("instrument_id") == name)
@@ -241,7 +242,7 @@ def _price(facts: Facts, name: str) -> alt.LayerChart:
     return alt.layer(line, marks).properties(width=WIDE // 2 - 60, height=110, title=title)
 
 
-def _lateness(facts: Facts) -> alt.Chart:
+def _lateness(facts: Facts) -> Picture:
     return (
         alt.Chart(facts.lateness)
         .mark_bar()
@@ -257,7 +258,7 @@ def _lateness(facts: Facts) -> alt.Chart:
     )  # fmt: skip
 
 
-def _rejected(facts: Facts) -> alt.LayerChart:
+def _rejected(facts: Facts) -> Picture:
     base = alt.Chart(facts.rejected).encode(
         alt.Y("code:N", title=None, sort="-x"),
         alt.X("rows:Q", title="rejected records", axis=alt.Axis(tickCount=6)),
@@ -270,7 +271,7 @@ def _rejected(facts: Facts) -> alt.LayerChart:
     return alt.layer(bars, numbers).properties(width=WIDE // 2 - 160, height=alt.Step(CELL))
 
 
-def _volume(facts: Facts) -> alt.LayerChart:
+def _volume(facts: Facts) -> Picture:
     day = alt.Chart(facts.volume.filter(pl.col("is_day")))
     usual = alt.Chart(facts.volume.filter(~pl.col("is_day")))
     x = alt.X("half_hour:O", title="half hour, UTC", axis=alt.Axis(labelAngle=-45))
