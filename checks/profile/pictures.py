@@ -155,7 +155,7 @@ def _traded(facts: Facts, name: str) -> Picture:
         )
     )
     title = _title(
-        f"{name}: {_counted(trades['trades'].sum(), 'trade')}, {_counted(gaps.height, 'gap')}"
+        f"{name}: {_counted(int(trades['trades'].sum()), 'trade')}, {_counted(gaps.height, 'gap')}"
     )
     return alt.layer(marks, bars).properties(width=WIDE // 2 - 60, height=110, title=title)
 
@@ -169,7 +169,7 @@ def _title(text: str) -> alt.TitleParams:
     return alt.TitleParams(text, anchor="start", fontSize=12, color=INK)
 
 
-def _counted(count: float, noun: str) -> str:
+def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

@@ -59,7 +59,8 @@ days as (
 
 measured as (
     select
-        d.instrument_id, d.calendar, d.session_date, f.* exclude (instrument_id, calendar, session_date),
+        d.instrument_id, d.calendar, d.session_date,
+        f.* exclude (instrument_id, calendar, session_date),  -- noqa: RF02
         l.late_trades, l.late_1m, v.is_traded, v.is_quoted,
         coalesce((s.regular_close_ns - s.regular_open_ns) // 60000000000, 0) as expected_minutes
     from days as d
@@ -81,10 +82,10 @@ select
     cast(coalesce(minutes_traded, 0) as bigint) as minutes_traded,
     cast(coalesce(minutes_quoted, 0) as bigint) as minutes_quoted,
     case
-        when is_traded then 100.0 * coalesce(minutes_traded, 0)::double / nullif(expected_minutes, 0)
+        when is_traded then 100.0 * cast(coalesce(minutes_traded, 0) as double) / nullif(expected_minutes, 0)
     end as completeness_pct,
     case
-        when is_quoted then 100.0 * coalesce(minutes_quoted, 0)::double / nullif(expected_minutes, 0)
+        when is_quoted then 100.0 * cast(coalesce(minutes_quoted, 0) as double) / nullif(expected_minutes, 0)
     end as quote_completeness_pct,
     cast(coalesce(hft_gaps, 0) as bigint) as hft_gaps,
     cast(coalesce(fast_gaps, 0) as bigint) as fast_gaps,

@@ -105,7 +105,8 @@ judged as (
     select
         k.*,
         w.watermark_ns,
-        100.0 * k.open_rejected_rows::double / nullif(k.ok_rows + k.open_rejected_rows, 0) as rejected_pct,
+        100.0 * cast(k.open_rejected_rows as double) / nullif(k.ok_rows + k.open_rejected_rows, 0)
+            as rejected_pct,
         coalesce(a.open_lines, 0) as open_accounts,
         case when k.ok_rows > 0 then cast(g.edge_gap_ns as double) / 60000000000 end as edge_gap_minutes,
         g.who as edge_gap_of,
