@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -21,16 +22,39 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def status(json: Annotated[bool, JSON] = False) -> None:
-    """What has landed, what is published, what waits for a build, and what runs."""
+def status(
+    json: Annotated[bool, JSON] = False,
+    verbose: Annotated[bool, typer.Option(help="say why for each of the last days")] = False,
+    refresh: Annotated[
+        float | None, typer.Option(min=0.2, help="look again every so many seconds, until Ctrl-C")
+    ] = None,
+) -> None:
+    """What has landed, how fresh and in which condition it is, what is published, what runs."""
+    settings = load_settings()
+    if refresh is None:
+        _status(settings, json, verbose)
+        return
+    try:
+        while True:
+            if console.out.is_terminal:
+                console.out.clear()
+            _status(settings, json, verbose)
+            time.sleep(refresh)
+    except KeyboardInterrupt:
+        return
+
+
+def _status(settings: Settings, json: bool, verbose: bool) -> None:
+    from checks.condition import conditions
     from checks.status import status as look
+    from ticklake.commands import condition
     from ticklake.services import stack
 
-    settings = load_settings()
     found = look(settings)
+    datasets = conditions(settings)
     services = stack.status(settings)
     if json:
-        console.as_json({"lake": found, "services": services})
+        console.as_json({"lake": found, "conditions": datasets, "services": services})
         return
     console.table(
         f"Bronze under {found.root}",
@@ -40,6 +64,8 @@ def status(json: Annotated[bool, JSON] = False) -> None:
             for d in found.datasets
         ],
     )
+    if datasets:
+        condition.show(datasets, verbose)
     if found.publication is None:
         console.out.print("Nothing is published yet: land data, then `ticklake build`.")
     else:

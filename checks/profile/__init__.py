@@ -1,0 +1,1 @@
+"""The profile of what is published, as facts, pictures and one HTML page."""
