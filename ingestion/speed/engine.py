@@ -15,8 +15,8 @@ from ingestion.speed import windows
 from ingestion.speed.eligible import with_eligibility
 from ingestion.speed.landed import Landed
 from ingestion.speed.rules import Width, rules
-from ingestion.speed.watermark import NOTHING, Ints, Segment, Stream
-from ingestion.speed.windows import KEYS, WINDOWS
+from ingestion.speed.watermark import Segment, Stream
+from ingestion.speed.windows import WINDOWS
 
 FINISHED = pl.Schema(
     {**WINDOWS, "width": pl.String, "is_final": pl.Boolean, "bronze_version": pl.Int64}
@@ -33,19 +33,24 @@ LATE = pl.Schema(
 # Streams that are one unit (a file, a connection) end without a word: of more than so many, those
 # that were not heard of for longest are taken to have ended.
 MOST_LONE_STREAMS = 64
+# A partition that lags holds the windows of all open. An instrument keeps so many beyond those
+# that it has by itself; where it gets more the oldest give way.
+MOST_HELD = 3_600
 
 
 @dataclass
 class State:
     """What is known of a dataset after `version` of its bronze.
 
-    `open` holds the windows that may still change, by width; `late` counts the rows that came too
+    `ended` is the version after which input last ended, and unfinished windows were shown. `open`
+    holds the windows that may still change, by width; `late` counts the rows that came too
     late, `disordered` those that came after a newer one, `evicted` the windows closed because an
     instrument had too many, `dropped` the rows that came to those.
     """
 
     dataset: str
     version: int = -1
+    ended: int = -1
     streams: dict[str, Stream] = field(default_factory=dict)
     open: dict[str, pl.DataFrame] = field(default_factory=dict)
     late: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LATE))
@@ -106,14 +111,14 @@ class State:
         return _Judged(judged, moved)
 
     def _step(self, rows: pl.DataFrame, width: Width, judged: "_Judged") -> pl.DataFrame:
-        """One width: leave out what is late, put the rest to the windows, close those that are due."""
+        """One width: leave out what is late, put the rest to the windows, close what is due."""
         late = lateness(rows, width)
         if late.any():
             self._count_late(rows.filter(late), width)
             rows = rows.filter(~late)
         crowded = [name for name in judged.moved if len(self.streams[name].units) > 1]
         evicts = pl.DataFrame(schema=_EVICTS)
-        if crowded:
+        if crowded and self._spans(rows, width) > width.most + MOST_HELD:
             rows, evicts = self._evict(rows, width, crowded)
         every = windows.merged([self.windows(width), windows.made(rows, width)])
         closing = self._closing(every, width, judged, evicts)
@@ -122,6 +127,13 @@ class State:
             width=pl.lit(width.name), is_final=pl.lit(True), bronze_version=closing
         )
         return _finished(done.filter(closing.is_not_null()))
+
+    def _spans(self, rows: pl.DataFrame, width: Width) -> int:
+        """How many windows lie between the first and the last that are open or get a row."""
+        opened = self.windows(width)["start_ns"]
+        starts = [opened.min(), rows["event_ts_ns"].min(), opened.max(), rows["event_ts_ns"].max()]
+        known = [int(start) for start in starts if start is not None]  # type: ignore[arg-type]
+        return (max(known) - min(known)) // width.ns + 2 if known else 0
 
     def _closing(
         self, every: pl.DataFrame, width: Width, judged: "_Judged", evicts: pl.DataFrame
@@ -146,11 +158,12 @@ class State:
     def _evict(
         self, rows: pl.DataFrame, width: Width, crowded: list[str]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Keep the newest windows of an instrument alone, `width.most` of them.
+        """Keep the newest windows of an instrument alone; rows that come to older ones are dropped.
 
-        An instrument of one unit never has more: they close before. Where its rows come over
-        units that are far apart, the oldest give way, and rows that come to those are dropped.
+        Returns the rows that are left, and in which version an instrument's newest window was
+        which. In a stream of one unit this never happens: windows close before.
         """
+        most_ns = (width.most + MOST_HELD) * width.ns
         keys = ["stream", "instrument_id"]
         own = self.windows(width).group_by(keys).agg(known=pl.col("start_ns").max())
         start = pl.col("event_ts_ns") // width.ns * width.ns
@@ -165,7 +178,7 @@ class State:
             before=pl.max_horizontal(top.shift(1).over(keys), "known"),
             after=pl.max_horizontal(top, "known"),
         )
-        at = at.with_columns(gone=pl.col("start_ns") <= pl.col("before") - width.most * width.ns)
+        at = at.with_columns(gone=pl.col("start_ns") <= pl.col("before") - most_ns)
         at = at.with_columns(pl.col("gone").fill_null(False) & pl.col("stream").is_in(crowded))
         for name, count in at.filter("gone")["stream"].value_counts().iter_rows():
             self.dropped[name] += count
@@ -214,12 +227,23 @@ def _evicted(every: pl.DataFrame, evicts: pl.DataFrame, width: Width) -> pl.Data
 
     `evicts` says in which version an instrument's newest window was first `after`.
     """
-    newer = every.select("row", "stream", "instrument_id", "start_ns", "closed").join(
-        evicts, on=["stream", "instrument_id"], how="inner"
+    limits = every.select(
+        "row",
+        "stream",
+        "instrument_id",
+        "closed",
+        at=pl.col("start_ns") + (width.most + MOST_HELD) * width.ns,
+    ).sort("at")
+    due = limits.join_asof(
+        evicts.sort("after"),
+        left_on="at",
+        right_on="after",
+        by=["stream", "instrument_id"],
+        strategy="forward",
+        check_sortedness=False,
     )
-    newer = newer.filter(pl.col("after") - pl.col("start_ns") >= width.most * width.ns)
-    due = newer.group_by("row").agg(pl.col("stream", "closed").first(), pl.col("version").min())
-    return due.filter(pl.col("closed").is_null() | (pl.col("version") < pl.col("closed")))
+    is_first = pl.col("closed").is_null() | (pl.col("version") < pl.col("closed"))
+    return due.filter(pl.col("version").is_not_null() & is_first)
 
 
 @dataclass(frozen=True)

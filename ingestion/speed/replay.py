@@ -26,7 +26,5 @@ def replayed(
     """The state after a version of bronze (the newest), and all that had finished by then."""
     place = lake if isinstance(lake, Layout) else layout(lake)
     state = State(dataset)
-    finished = [pl.DataFrame(schema=FINISHED)]
-    for landed in landed_since(place, dataset, 0, upto):
-        finished.append(state.advance(landed))
-    return state, pl.concat(finished)
+    finished = [state.advance(landed) for landed in landed_since(place, dataset, 0, upto)]
+    return state, pl.concat([pl.DataFrame(schema=FINISHED), *finished])
