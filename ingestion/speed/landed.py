@@ -39,6 +39,7 @@ _COLUMNS = {
     "conditions": pl.String,
     "batch": pl.String,
 }
+HEARD = pl.Schema(_COLUMNS)
 ROWS = pl.Schema({**_COLUMNS, "version": pl.Int64, "is_replay": pl.Boolean})
 
 
@@ -89,7 +90,7 @@ def landed_since(
 
 
 def normalised(dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows of a dataset that become trades, in the columns of ROWS that they can have."""
+    """Rows of a dataset that become trades, in the columns of HEARD; what is not known is null."""
     if dataset == "orders":
         frame = frame.filter(pl.col("msg_type") == "T").rename({"msg_id": "trade_id"})
     there = set(frame.columns)
