@@ -24,6 +24,7 @@ from ticklake.commands import (
     quarantine,
     reddit,
     services,
+    speed,
 )
 from ticklake.console import stop
 
@@ -36,6 +37,7 @@ app = typer.Typer(
 for group in (
     generate,
     ingest,
+    speed,
     listen,
     alpaca,
     reddit,
