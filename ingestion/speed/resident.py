@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Self
 
+import polars as pl
 import structlog
 
 from contracts.base import Contract
@@ -31,7 +32,8 @@ BUSY_SECONDS = 2.0  # until a process looks again whether another still makes th
 LONGEST_PAUSE_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
-Taken = Callable[[str, int], None]  # dataset, rows that are in the active candles now
+# Dataset, and when the rows that are in its candles now were received (ns since epoch UTC).
+Taken = Callable[[str, pl.Series], None]
 
 
 class SpeedLayer:
@@ -134,9 +136,9 @@ class _Lane:
         settler = self._settler or self._begin()
         heard = self._take_heard()
         if heard:
-            rows = self._tentative.add(heard, settler.state)
-            self._is_news = self._is_news or rows > 0
-            self._taken(self._dataset, rows)
+            received = self._tentative.add(heard, settler.state)
+            self._is_news = self._is_news or len(received) > 0
+            self._taken(self._dataset, received)
         if delta_log.entry(self._bronze, settler.state.version + 1).exists():
             self._settle(settler)
         now = time.monotonic()
