@@ -146,7 +146,7 @@ def wait_for(log: Path, rows: int) -> None:
 
 def settings_of(lake: str, bootstrap: str) -> Settings:
     """Settings of a lake and a broker."""
-    return loadsettings_of({"LAKE_URI": lake, "TICKLAKE_KAFKA_BOOTSTRAP": bootstrap})
+    return load_settings({"LAKE_URI": lake, "TICKLAKE_KAFKA_BOOTSTRAP": bootstrap})
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def latency(folder: Path, rate: int, seconds: float, speed: str) -> Job:
 def follow(lake: str, bootstrap: str, log: str, ages: str, speed: str) -> Job:
     """Land trades until interrupted, noting commits, and the age of records put into candles."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have switched it off
-    settings = loadsettings_of(
+    settings = load_settings(
         {"LAKE_URI": lake, "TICKLAKE_KAFKA_BOOTSTRAP": bootstrap, "TICKLAKE_SPEED": speed}
     )
     taken: list[tuple[int, pl.Series]] = []
