@@ -120,6 +120,8 @@ class _Lane:
             step()
         except Busy:
             self._give_up(BUSY_SECONDS)
+        except KeyboardInterrupt:  # meant for the main thread; polars raises it where it computes
+            self._give_up(0)
         except Exception as error:
             self._failures += 1
             pause_s = min(LONGEST_PAUSE_SECONDS, 2.0**self._failures)
@@ -152,9 +154,9 @@ class _Lane:
 
     def end(self) -> None:
         """Landing has stopped: store what is settled, and what is open as not final."""
-        if self._settler:
-            self._settle(self._settler)
-            self._settler.flush(end=True)
+        settler = self._settler or self._begin()
+        self._settle(settler)
+        settler.flush(end=True)
         self._give_up(0)
 
     def _begin(self) -> Settler:
