@@ -25,7 +25,7 @@ from lake.settings import Settings
 
 log = structlog.get_logger()
 
-TICK_SECONDS = 0.02
+TICK_SECONDS = 0.04
 # More than this at once is a backlog: it settles within a second, decoding it twice would slow it.
 MOST_HEARD = 10_000
 BUSY_SECONDS = 2.0  # until a process looks again whether another still makes the candles
