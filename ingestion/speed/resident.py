@@ -138,7 +138,7 @@ class _Lane:
         settler = self._settler or self._begin()
         heard = self._take_heard()
         if heard:
-            received = self._tentative.add(heard, settler.state)
+            received = self._tentative.add(heard, settler.state, settler.positions)
             self._is_news = self._is_news or len(received) > 0
             self._taken(self._dataset, received)
         if delta_log.entry(self._bronze, settler.state.version + 1).exists():
