@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 0.04
 # More than this at once is a backlog: it settles within a second, decoding it twice would slow it.
-MOST_HEARD = 10_000
+MOST_HEARD = 25_000
 BUSY_SECONDS = 2.0  # until a process looks again whether another still makes the candles
 LONGEST_PAUSE_SECONDS = 60.0
 STOP_SECONDS = 30.0

@@ -149,7 +149,7 @@ def _trades_alone(
 def _keeps(contract: Contract, frame: pl.DataFrame) -> pl.Series:
     """Does each row keep the contract? The rules of `ingestion.check`, without the reasons.
 
-    Finding reasons costs 10 ms however few rows there are, too much for every 20 ms.
+    Finding reasons costs 10 ms however few rows there are, too much for every 40 ms.
     """
     from pandera.api.polars.types import PolarsData
 
