@@ -12,20 +12,19 @@ import polars as pl
 from ingestion.speed.candles import CANDLES, candles_of, decimal
 from ingestion.speed.engine import State
 from ingestion.speed.landed import DATASETS
-from ingestion.speed.rules import rules
+from ingestion.speed.rules import Columns, rules
 from lake.layout import Layout, layout
 from lake.settings import Settings
 
-ACTIVE = pl.Schema(
-    {
-        **{n: dtype for n, dtype in CANDLES.items() if n not in ("is_final", "event_date")},
-        "vwap": pl.Decimal(38, 9),
-        "last_event_ns": pl.Int64,
-        "late_rows": pl.Int64,
-        "late_quantity": pl.Decimal(38, 8),
-        "shown_at_ns": pl.Int64,
-    }
-)
+_BESIDE: Columns = {
+    "vwap": pl.Decimal(38, 9),
+    "last_event_ns": pl.Int64,
+    "late_rows": pl.Int64,
+    "late_quantity": pl.Decimal(38, 8),
+    "shown_at_ns": pl.Int64,
+}
+_CANDLE = {name: dtype for name, dtype in CANDLES.items() if name not in ("is_final", "event_date")}
+ACTIVE = pl.Schema(_CANDLE | _BESIDE)
 
 
 def active_candles(lake: Settings | Layout, dataset: str | None = None) -> pl.DataFrame:

@@ -2,27 +2,28 @@
 
 import polars as pl
 
-CANDLES = pl.Schema(
-    {
-        "width": pl.String,
-        "instrument_id": pl.String,
-        "venue": pl.String,
-        "window_start": pl.Datetime("us", "UTC"),
-        "open": pl.Decimal(18, 9),
-        "high": pl.Decimal(18, 9),
-        "low": pl.Decimal(18, 9),
-        "close": pl.Decimal(18, 9),
-        "volume": pl.Decimal(38, 8),
-        "trade_count": pl.Int64,
-        "vwap_notional": pl.Decimal(38, 12),
-        "vwap_quantity": pl.Decimal(38, 8),
-        "is_final": pl.Boolean,
-        "dataset": pl.String,
-        "stream": pl.String,
-        "bronze_version": pl.Int64,
-        "event_date": pl.Date,
-    }
-)
+from ingestion.speed.rules import Columns
+
+_COLUMNS: Columns = {
+    "width": pl.String,
+    "instrument_id": pl.String,
+    "venue": pl.String,
+    "window_start": pl.Datetime("us", "UTC"),
+    "open": pl.Decimal(18, 9),
+    "high": pl.Decimal(18, 9),
+    "low": pl.Decimal(18, 9),
+    "close": pl.Decimal(18, 9),
+    "volume": pl.Decimal(38, 8),
+    "trade_count": pl.Int64,
+    "vwap_notional": pl.Decimal(38, 12),
+    "vwap_quantity": pl.Decimal(38, 8),
+    "is_final": pl.Boolean,
+    "dataset": pl.String,
+    "stream": pl.String,
+    "bronze_version": pl.Int64,
+    "event_date": pl.Date,
+}
+CANDLES = pl.Schema(_COLUMNS)
 
 
 def candles_of(finished: pl.DataFrame, dataset: str) -> pl.DataFrame:

@@ -14,13 +14,12 @@ import polars as pl
 from ingestion.speed import windows
 from ingestion.speed.eligible import with_eligibility
 from ingestion.speed.landed import Landed
-from ingestion.speed.rules import Width, rules
+from ingestion.speed.rules import Columns, Width, rules
 from ingestion.speed.watermark import Segment, Stream
 from ingestion.speed.windows import WINDOWS
 
-FINISHED = pl.Schema(
-    {**WINDOWS, "width": pl.String, "is_final": pl.Boolean, "bronze_version": pl.Int64}
-)
+_FINISHED: Columns = {"width": pl.String, "is_final": pl.Boolean, "bronze_version": pl.Int64}
+FINISHED = pl.Schema(dict(WINDOWS) | _FINISHED)
 LATE = pl.Schema(
     {
         "stream": pl.String,

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import polars as pl
 from deltalake import DeltaTable
 
+from ingestion.speed.rules import Columns
 from lake import delta_log
 from lake.bronze import METADATA_KEY
 from lake.delta_log import files_of
@@ -24,7 +25,7 @@ DATASETS = ("trades", "orders")
 REPLAY = "replay:"
 ROWS_AT_ONCE = 500_000
 
-_COLUMNS = {
+_COLUMNS: Columns = {
     "unit": pl.String,
     "position": pl.Int64,
     "event_ts_ns": pl.Int64,
@@ -40,7 +41,8 @@ _COLUMNS = {
     "batch": pl.String,
 }
 HEARD = pl.Schema(_COLUMNS)
-ROWS = pl.Schema({**_COLUMNS, "version": pl.Int64, "is_replay": pl.Boolean})
+_BESIDE: Columns = {"version": pl.Int64, "is_replay": pl.Boolean}
+ROWS = pl.Schema(_COLUMNS | _BESIDE)
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,8 @@ def _of_ledger(layout: Layout, dataset: str, first: int) -> dict[int, _Commit]:
     )
     found: dict[int, _Commit] = {}
     for (version,), spans in known.collect().group_by("version"):
-        found[int(version)] = _Commit(  # type: ignore[call-overload]
-            version=int(version),  # type: ignore[call-overload]
+        found[int(str(version))] = _Commit(
+            version=int(str(version)),
             batch=spans["batch"][0],
             committed_ns=_ns(spans["committed_at"][0]),
             next=dict(spans.select("unit", "next_position").iter_rows()),
@@ -213,10 +215,11 @@ def _stored(dataset: str) -> pl.Schema:
     """What is read of a dataset's files."""
     if dataset == "trades":
         return pl.Schema(_COLUMNS)
-    own = {
+    own: Columns = {
         name: dtype for name, dtype in _COLUMNS.items() if name not in ("trade_id", "conditions")
     }
-    return pl.Schema({**own, "msg_id": pl.String, "msg_type": pl.String})
+    of_orders: Columns = {"msg_id": pl.String, "msg_type": pl.String}
+    return pl.Schema(own | of_orders)
 
 
 def _scan(dataset: str, paths: Sequence[str]) -> pl.LazyFrame:

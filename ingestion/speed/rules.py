@@ -11,7 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from lake.project import PROJECT
+
+# Columns of a frame: name -> type.
+Columns = dict[str, pl.DataType | type[pl.DataType]]
 
 NS_PER_SECOND = 1_000_000_000
 NS_PER_MS = 1_000_000

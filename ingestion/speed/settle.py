@@ -29,6 +29,7 @@ class Settler:
         self.dataset = dataset
         self.positions: dict[str, int] = {}  # first position not settled, of units heard of
         self._pending: list[pl.DataFrame] = []
+        self._since = -1
         self._begin()
 
     @classmethod

@@ -248,7 +248,7 @@ def _read(path: Path, dataset: str) -> State:
         units = {u: Unit(*known) for u, known in told["units"].items()}
         state.streams[name] = Stream(rules().idle_ns, told["watermark_ns"], units)
     late = {name: pl.String if name == "quantity" else dtype for name, dtype in LATE.items()}
-    state.late = pl.DataFrame(rest["late"], schema=late, orient="row").cast(dict(LATE))
+    state.late = pl.DataFrame(rest["late"], schema=late, orient="row").cast(LATE)
     for name in ("disordered", "evicted", "dropped"):
         getattr(state, name).update(rest[name])
     state.lone.update(rest["lone"])

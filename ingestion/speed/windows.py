@@ -88,7 +88,7 @@ def made(rows: pl.DataFrame, width: Width) -> pl.DataFrame:
             placed=pl.when(sets).then("place"),
         )
         names = {"quantity": "added", "price": "priced", "place": "placed"}
-        sums = _sums(lambda name: pl.col(names.get(name, name)), adds.sum())
+        sums = _sums(lambda name: pl.col(names.get(name) or name), adds.sum())
         sums["vwap_quantity"] = pl.col("paid_for").sum()
     by_venue = rows.group_by("stream", "instrument_id", "venue", start).agg(**sums)
     of_all = by_venue

@@ -148,7 +148,7 @@ def test_candles_can_be_looked_at_before_their_records_are_in_bronze(
         while trades < len(made) and time.monotonic() < deadline:
             shown = active_candles(settings, "trades")
             minutes = shown.filter((pl.col("width") == "1m") & (pl.col("venue") == "ALL"))
-            trades = minutes["trade_count"].sum()
+            trades = int(minutes["trade_count"].sum())
             time.sleep(0.02)
         assert trades == len(made)
         assert bronze_rows.rows(layout(settings).bronze("trades")) == []

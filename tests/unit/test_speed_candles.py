@@ -70,7 +70,7 @@ def test_the_golden_of_candles() -> None:
     state = State("trades")
     found = candles(state, [state.advance(landed([(1, prints)]))])
     candle = found["1s", "AAPL", "ALL", START // SECOND]
-    assert candle[:6] == (100, 101, 99, 100, 8, 4)
+    assert list(candle[:6]) == [100, 101, 99, 100, 8, 4]
     assert candle.vwap_notional is not None
     assert candle.vwap_quantity is not None
     assert candle.vwap_notional / candle.vwap_quantity == Decimal("100.125")

@@ -77,8 +77,10 @@ judged as (
     select
         *,
         -- a unit that begins holds the watermark for its own first row, too: it never goes back
-        case when unit_max_ns is null then watermark_ns else greatest(watermark_ns, least(unit_max_ns, others_ns)) end
-            as seen_ns
+        case
+            when unit_max_ns is null then watermark_ns
+            else greatest(watermark_ns, least(unit_max_ns, others_ns))
+        end as seen_ns
     from followed
 )
 
