@@ -16,15 +16,15 @@ from ingestion.speed.rules import Columns, rules
 from lake.layout import Layout, layout
 from lake.settings import Settings
 
-_BESIDE: Columns = {
+_ACTIVE: Columns = {
+    **{n: dtype for n, dtype in CANDLES.items() if n not in ("is_final", "event_date")},
     "vwap": pl.Decimal(38, 9),
     "last_event_ns": pl.Int64,
     "late_rows": pl.Int64,
     "late_quantity": pl.Decimal(38, 8),
     "shown_at_ns": pl.Int64,
 }
-_CANDLE = {name: dtype for name, dtype in CANDLES.items() if name not in ("is_final", "event_date")}
-ACTIVE = pl.Schema(_CANDLE | _BESIDE)
+ACTIVE = pl.Schema(_ACTIVE)
 
 
 def active_candles(lake: Settings | Layout, dataset: str | None = None) -> pl.DataFrame:

@@ -18,8 +18,13 @@ from ingestion.speed.rules import Columns, Width, rules
 from ingestion.speed.watermark import Segment, Stream
 from ingestion.speed.windows import WINDOWS
 
-_FINISHED: Columns = {"width": pl.String, "is_final": pl.Boolean, "bronze_version": pl.Int64}
-FINISHED = pl.Schema(dict(WINDOWS) | _FINISHED)
+_FINISHED: Columns = {
+    **WINDOWS,
+    "width": pl.String,
+    "is_final": pl.Boolean,
+    "bronze_version": pl.Int64,
+}
+FINISHED = pl.Schema(_FINISHED)
 LATE = pl.Schema(
     {
         "stream": pl.String,
