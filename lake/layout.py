@@ -27,6 +27,11 @@ class Layout:
         """One small file per delivered unit: when it was first offered."""
         return self.root / "ledger" / "receipts"
 
+    @property
+    def speed(self) -> Path:
+        """Candles that were made while records landed, and what they were made from."""
+        return self.root / "speed"
+
     def table(self, schema: str, name: str) -> Path:
         """Delta table of a published model; schema is silver, gold or audit."""
         return self.root / schema / name
@@ -50,6 +55,10 @@ class Layout:
     def expectations(self) -> Path:
         """Data Docs of the last judgement, a static site."""
         return self.local / "expectations"
+
+    def active_candles(self, dataset: str) -> Path:
+        """The candles of a dataset as they stand, from the process that lands it."""
+        return self.local / "run" / f"candles.{dataset}.arrow"
 
     def lock(self, name: str) -> Path:
         """A lock file shared by the processes of this machine."""

@@ -26,6 +26,7 @@ from ticklake.commands import (
     quarantine,
     reddit,
     services,
+    speed,
 )
 from ticklake.console import stop
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 for group in (
     generate,
     ingest,
+    speed,
     listen,
     alpaca,
     reddit,
