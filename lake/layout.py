@@ -27,6 +27,11 @@ class Layout:
         """One small file per delivered unit: when it was first offered."""
         return self.root / "ledger" / "receipts"
 
+    @property
+    def speed(self) -> Path:
+        """Delta tables of the speed layer: `candles` and `progress`."""
+        return self.root / "speed"
+
     def table(self, schema: str, name: str) -> Path:
         """Delta table of a published model; schema is silver, gold or audit."""
         return self.root / schema / name
