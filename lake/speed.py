@@ -120,28 +120,22 @@ def news(
     return told
 
 
-def _new_candles(
-    _: DuckDBPyConnection, layout: Layout, before: int | None, now: int
-) -> list[Span]:
+def _new_candles(_: DuckDBPyConnection, layout: Layout, before: int | None, now: int) -> list[Span]:
     """Hours that the files cover which one of both versions has and the other has not."""
-    at = root(layout, CANDLES)
-    files = _files(at, now)
+    files = _files(root(layout, CANDLES), now)
     if before is not None:
-        older = _files(at, before)
-        files = pl.concat([files.join(older, on="path", how="anti"),
-                           older.join(files, on="path", how="anti")], how="diagonal_relaxed")  # fmt: skip
-    return merged(
-        Span(_hour(first), _hour(last))
-        for first, last in files.select(
-            pl.col("min.window_start").fill_null(_day_start()),
-            pl.col("max.window_start").fill_null(_day_start() + pl.duration(hours=23)),
-        ).iter_rows()
+        older = _files(root(layout, CANDLES), before)
+        added = files.join(older, on="path", how="anti")
+        files = pl.concat([added, older.join(files, on="path", how="anti")])
+    day = pl.col("partition.event_date").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    covered = files.select(
+        pl.col("min.window_start").fill_null(day),
+        pl.col("max.window_start").fill_null(day + timedelta(hours=23)),
     )
+    return merged(Span(_hour(first), _hour(last)) for first, last in covered.iter_rows())
 
 
-def _passed(
-    conn: DuckDBPyConnection, layout: Layout, before: int | None, now: int
-) -> list[Span]:
+def _passed(conn: DuckDBPyConnection, layout: Layout, before: int | None, now: int) -> list[Span]:
     """Hours through which the watermark of a stream has gone."""
     reached = _watermarks(conn, layout, now)
     older = {} if before is None else _watermarks(conn, layout, before)
@@ -195,10 +189,6 @@ def _files(at: Path, version: int) -> pl.DataFrame:
         pl.col("min.window_start").cast(pl.Datetime("us", "UTC")),
         pl.col("max.window_start").cast(pl.Datetime("us", "UTC")),
     )
-
-
-def _day_start() -> pl.Expr:
-    return pl.col("partition.event_date").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
 
 
 def _hour(moment: datetime) -> datetime:

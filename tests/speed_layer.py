@@ -101,9 +101,7 @@ def append(layout: Layout, rows: list[dict[str, Any]]) -> None:
     frame = pl.from_arrow(SCHEMA[CANDLES].empty_table())
     assert isinstance(frame, pl.DataFrame)
     table = pl.DataFrame(rows, schema=frame.schema).to_arrow()
-    write_deltalake(
-        str(root(layout, CANDLES)), table, mode="append", partition_by=["event_date"]
-    )
+    write_deltalake(str(root(layout, CANDLES)), table, mode="append", partition_by=["event_date"])
 
 
 def ns(timestamp: str | int) -> int:

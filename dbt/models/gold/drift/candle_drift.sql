@@ -52,7 +52,11 @@ compared as (
         coalesce(b.venue, s.venue) as venue,
         coalesce(b.window_start, s.window_start) as window_start,
         coalesce(b.event_hour, s.event_hour) as event_hour,
-        case when b.width is null then 'EXTRA_SPEED' when s.width is null then 'MISSING_SPEED' else 'DRIFT' end as status,
+        case
+            when b.width is null then 'EXTRA_SPEED'
+            when s.width is null then 'MISSING_SPEED'
+            else 'DRIFT'
+        end as status,
         s.open_low, s.open_high, s.close_low, s.close_high,
         {{ nearer('s.open_low', 's.open_high', 'b.open') }} as speed_open,
         s.high as speed_high,
@@ -97,7 +101,8 @@ expected as (
         coalesce(sum(quantity) filter (where is_in_speed and is_volume_eligible), 0) as volume
         {% for kind in ['correction', 'duplicate', 'outlier', 'late'] %}
             , count(*) filter (where kind = '{{ kind }}') as {{ kind }}_rows
-            , coalesce(sum(quantity) filter (where kind = '{{ kind }}' and is_volume_eligible), 0) as {{ kind }}_quantity
+            , coalesce(sum(quantity) filter (where kind = '{{ kind }}' and is_volume_eligible), 0)
+                as {{ kind }}_quantity
         {% endfor %},
         count(*) filter (where kind = 'lost') as lost_rows
     from counted
@@ -152,8 +157,10 @@ select
             {{ price_drift('speed_' ~ field, 'batch_' ~ field) }}{{ ',' if not loop.last }}
         {% endfor -%}
     ) end as price_drift_pct,
-    case when speed_volume = batch_volume then 0 else {{ ratio('abs(speed_volume - batch_volume)', 'batch_volume') }} * 100 end
-        as volume_drift_pct,
+    case
+        when speed_volume = batch_volume then 0
+        else {{ ratio('abs(speed_volume - batch_volume)', 'batch_volume') }} * 100
+    end as volume_drift_pct,
     cast(speed_volume - batch_volume as decimal(38, 8)) as volume_diff,
     cast(speed_count - batch_count as bigint) as count_diff,
     speed_open,

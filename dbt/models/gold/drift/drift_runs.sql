@@ -39,6 +39,7 @@ select
     {{ ratio('volume_difference', 'batch_volume') }} * 100 as volume_drift_pct,
     {{ ratio('missing + extra', 'windows') }} * 100 as missing_pct,
     {{ ratio('price_alerts', 'windows') }} * 100 as price_alert_pct,
+    cast({{ var('drift_pct') }} as double) as limit_pct,
     passed_volume,
     passed_windows,
     passed_prices,
