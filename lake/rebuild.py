@@ -33,6 +33,8 @@ from lake.settings import Settings, load_settings
 
 log = structlog.get_logger()
 
+_STATED = ("window_start",)  # the statistics that builds look at in the speed layer's tables
+
 
 class CannotRebuild(RuntimeError):
     """The publication is not there, or what it was made from is not; the message says which."""
@@ -103,7 +105,8 @@ def _speed(place: Layout, target: Layout, name: str, version: int) -> None:
         there = copy / Path(str(file["path"])).relative_to(root)
         there.parent.mkdir(parents=True, exist_ok=True)
         _link(Path(str(file["path"])), there)
-        files.append(_described(file, there, copy, int(str(file["rows"]))))
+        kept = {k: v for k, v in file.items() if k[:4] not in ("min.", "max.") or k[4:] in _STATED}
+        files.append(_described(kept, there, copy, int(str(file["rows"]))))
     delta.commit(table, copy, files)
     _number(copy, version)
 

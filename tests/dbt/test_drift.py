@@ -63,7 +63,7 @@ def planted() -> Trades:
         copied,
         copied,
         print_of("CORRECTED", 4, "14:00:03.1", 100, 10),
-        print_of("CORRECTED", 5, "14:00:03.3", 100, 12, status="CORRECT", refTradeId="T4"),
+        print_of("CORRECTED", 5, "14:00:03.3", 101, 12, status="CORRECT", refTradeId="T4"),
         print_of("OUTLIER", 6, "14:00:05.1", 1000, 2),
         print_of("LOST", 7, "14:00:06.1", 100, 10),
         mixed,

@@ -50,7 +50,8 @@
 
 {# Was a window closed on both sides? #}
 {% macro is_closed(window, width, seconds, reached) -%}
-    ({{ ns_of(window) }} + {{ seconds * 1000000000 }} <= {{ reached }} - {{ var('lateness_ms')[width] * 1000000 }})
+    ({{ ns_of(window) }} + {{ seconds * 1000000000 }}
+        <= {{ reached }} - {{ var('lateness_ms')[width] * 1000000 }})
 {%- endmacro %}
 
 
