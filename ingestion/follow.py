@@ -18,6 +18,7 @@ from ingestion.kafka_client import BrokerUnreachable, Topics
 from ingestion.land import Landing, Progress, steps
 from ingestion.sources.kafka import KafkaSource
 from ingestion.sources.kafka_origin import TopicGone
+from ingestion.speed.resident import SpeedLayer, Taken
 from lake.bronze import BronzeWriter, PositionTaken
 from lake.layout import layout
 from lake.locks import Busy, held
@@ -34,9 +35,14 @@ PASSING = (PositionTaken, BrokerUnreachable, TopicGone)
 
 
 def follow_topics(
-    settings: Settings, contracts: list[Contract], progress: Progress | None
+    settings: Settings,
+    contracts: list[Contract],
+    progress: Progress | None,
+    taken: Taken | None = None,
 ) -> list[Landing]:
     """Land all topics as records come, until interrupted; a turn for each dataset in a circle.
+
+    Beside it the speed layer makes candles, and calls `taken` when records are in them.
 
     Raises BrokerUnreachable when no broker answers at the start; later on it is waited for.
     """
@@ -45,7 +51,10 @@ def follow_topics(
         for contract in contracts:
             _share_lock(stack, settings, contract)
         buffer_mb = settings.kafka_buffer_mb / len(contracts)
-        turns = [_Turn(settings, contract, topics, buffer_mb, progress) for contract in contracts]
+        speed = stack.enter_context(SpeedLayer(settings, contracts, taken))
+        turns = [
+            _Turn(settings, contract, topics, buffer_mb, progress, speed) for contract in contracts
+        ]
         for turn in turns:
             stack.enter_context(closing(turn))
         known = topics.known
@@ -82,11 +91,17 @@ class _Turn:
         topics: Topics,
         buffer_mb: float,
         progress: Progress | None,
+        speed: SpeedLayer,
     ) -> None:
         self.landing = Landing(contract.dataset)
-        self.writer = BronzeWriter(contract, layout(settings))
+        self.writer = BronzeWriter(contract, layout(settings), speed.watermarks(contract.dataset))
         self.source = KafkaSource(
-            contract, settings, follow=True, topics=topics, buffer_mb=buffer_mb
+            contract,
+            settings,
+            follow=True,
+            topics=topics,
+            buffer_mb=buffer_mb,
+            hear=speed.hear(contract.dataset),
         )
         self._progress = progress
         self._steps = self._begin()

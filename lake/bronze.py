@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -66,10 +66,19 @@ class BronzeWriter:
 
     A second writer of the same unit is refused, never merged: either its span does not start
     where the table stands, or delta-rs refuses the stale handle.
+
+    `watermarks` says how far the candles made beside the landing have come, by stream (ns since
+    epoch UTC, no lateness taken off): each commit keeps what it saw.
     """
 
-    def __init__(self, contract: Contract, layout: Layout) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        layout: Layout,
+        watermarks: Callable[[], Mapping[str, int]] | None = None,
+    ) -> None:
         self.contract = contract
+        self._watermarks = watermarks
         self.root: Path = layout.bronze(contract.dataset)
         self.table = open_wide(self.root, contract)
         self._file_schema = file_schema(contract)
@@ -113,6 +122,12 @@ class BronzeWriter:
         files = self._write_files(good, rejected, batch, now)
         fault_point("bronze.files_written")
         summary = _summary(self.contract, good, rejected, spans, source, batch, now)
+        if self._watermarks:
+            summary["watermarks"] = {
+                stream: ns
+                for stream, ns in self._watermarks().items()
+                if any(span.unit.startswith(stream) for span in spans)
+            }
         moves = fence or {span.unit: span.next for span in spans}
         version = self._put(files, moves, {METADATA_KEY: json.dumps(summary)})
         return Commit(

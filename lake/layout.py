@@ -29,7 +29,7 @@ class Layout:
 
     @property
     def speed(self) -> Path:
-        """Delta tables of the speed layer: `candles` and `progress`."""
+        """Candles that were made while records landed, and what they were made from."""
         return self.root / "speed"
 
     def table(self, schema: str, name: str) -> Path:
@@ -50,6 +50,10 @@ class Layout:
     def lakehouse(self) -> Path:
         """The small DuckDB file of views that people open."""
         return self.local / "lakehouse.duckdb"
+
+    def active_candles(self, dataset: str) -> Path:
+        """The candles of a dataset as they stand, from the process that lands it."""
+        return self.local / "run" / f"candles.{dataset}.arrow"
 
     def lock(self, name: str) -> Path:
         """A lock file shared by the processes of this machine."""

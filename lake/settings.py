@@ -37,6 +37,24 @@ class Settings(KafkaSettings):
     batch_seconds: float = Field(1.0, alias="TICKLAKE_BATCH_SECONDS", gt=0, le=600)
     max_record_bytes: int = Field(262_144, alias="TICKLAKE_MAX_RECORD_BYTES", ge=256)
 
+    speed: Literal["on", "off"] = Field(
+        "on", alias="TICKLAKE_SPEED", description="candles while `ingest --follow` lands"
+    )
+    speed_flush_s: float = Field(
+        5.0,
+        alias="TICKLAKE_SPEED_FLUSH_SECONDS",
+        ge=0.1,
+        le=3600,
+        description="finished candles are stored no more often",
+    )
+    speed_show_s: float = Field(
+        0.2,
+        alias="TICKLAKE_SPEED_SHOW_SECONDS",
+        ge=0.02,
+        le=60,
+        description="active candles are shown no more often",
+    )
+
     dead_letters: bool = Field(
         False, alias="TICKLAKE_DEAD_LETTERS", description="send rejected Kafka records on"
     )

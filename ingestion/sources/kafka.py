@@ -6,7 +6,7 @@ each durable batch, as advice for lag monitors.
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -17,7 +17,7 @@ from ingestion.kafka_client import BrokerUnreachable, Known, Partition, Topics
 from ingestion.sources.base import Positions
 from ingestion.sources.kafka_consumer import consumer_config, sorted_out
 from ingestion.sources.kafka_origin import Origins, lost
-from ingestion.sources.kafka_records import Pending, Read
+from ingestion.sources.kafka_records import Pending, Poll, Read
 from ingestion.sources.kafka_share import Everything, GroupShare, Share, leave
 from ingestion.sources.kafka_watch import PositionAhead, Watch, listed, not_in_topic
 from ingestion.wire import decode_wire
@@ -26,6 +26,9 @@ from lake.settings import Settings
 
 POLL_RECORDS = 500  # what the processor's cache holds: thousands cost twice as much each
 POLL_SECONDS = 0.05
+
+# What was polled: the topic, the records, the unit of each partition number.
+Hear = Callable[[str, Poll, Mapping[int, str]], None]
 
 
 class ClusterChanged(RuntimeError):
@@ -39,7 +42,8 @@ class KafkaSource:
     it, without end. A topic that does not exist is no error. With `follow` it is taken up when it
     appears, as is a new partition; `topics.refresh()` is what finds them.
 
-    `buffer_mb` bounds what is fetched ahead; without it, TICKLAKE_KAFKA_BUFFER_MB does.
+    `buffer_mb` bounds what is fetched ahead; without it, TICKLAKE_KAFKA_BUFFER_MB does. `hear` is
+    told of records as soon as they are polled; they land whatever it does.
     """
 
     def __init__(
@@ -50,7 +54,9 @@ class KafkaSource:
         follow: bool,
         topics: Topics | None = None,
         buffer_mb: float | None = None,
+        hear: Hear | None = None,
     ) -> None:
+        self._hear = hear
         self.contract = contract
         self.settings = settings
         self.follow = follow
@@ -207,13 +213,21 @@ class KafkaSource:
             self._first_at = time.monotonic()
         topics = {topic for topic, _ in self.position}
         if len(topics) == 1:
-            self._pending[topics.pop()].add(messages)
+            self._keep(topics.pop(), messages)
         else:
             for topic in topics:
                 mine = [message for message in messages if message.topic() == topic]
                 if mine:
-                    self._pending[topic].add(mine)
+                    self._keep(topic, mine)
         self._count += len(messages)
+
+    def _keep(self, topic: str, messages: list[Message]) -> None:
+        poll = self._pending[topic].add(messages)
+        if self._hear:
+            self._hear(topic, poll, self._units_of(topic))
+
+    def _units_of(self, topic: str) -> dict[int, str]:
+        return {n: unit for (name, n), unit in self._unit.items() if name == topic}
 
     def _hand_over(self) -> Iterator[Batch]:
         """All that is pending, topic by topic: each is a feed with ids of its own."""
@@ -224,12 +238,11 @@ class KafkaSource:
             yield self._batch(topic, pending)
 
     def _batch(self, topic: str, pending: Pending) -> Batch:
-        units = {n: unit for (name, n), unit in self._unit.items() if name == topic}
         records = pending.records()
         return Batch(
             contract=self.contract,
             source=topic,
-            provenance=pending.provenance(units),
+            provenance=pending.provenance(self._units_of(topic)),
             spans=[self._span(topic, read) for read in pending.read()],
             raw=lambda places: [records[place] for place in places],
             decode=partial(decode_wire, self.contract, records, self.settings.max_record_bytes),

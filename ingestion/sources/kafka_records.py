@@ -27,7 +27,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class _Poll:
+class Poll:
     """The records of one poll. `times` are (kind, ms) pairs, flat."""
 
     lines: bytes
@@ -45,17 +45,17 @@ class _Poll:
 class Pending:
     """Records of one topic that were polled and have not landed, in the order they came."""
 
-    polls: list[_Poll] = field(default_factory=list)
+    polls: list[Poll] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(map(len, self.polls))
 
-    def add(self, messages: Sequence[Message]) -> None:
+    def add(self, messages: Sequence[Message]) -> Poll:
         """Take over the messages of one poll; a tombstone is an empty record."""
         count = len(messages)
         values = [message.value() or b"" for message in messages]
         times = chain.from_iterable(message.timestamp() for message in messages)
-        poll = _Poll(
+        poll = Poll(
             lines=b"\n".join(values),
             lengths=lengths_of(values),
             numbers=np.fromiter(map(Message.partition, messages), np.int64, count),
@@ -64,6 +64,7 @@ class Pending:
             delivery_units=_delivery_units(messages),
         )
         self.polls.append(poll)
+        return poll
 
     def drop(self, numbers: Set[int]) -> None:
         """Forget the records of these partitions: they are somebody else's now."""
@@ -122,14 +123,14 @@ def _delivery_unit(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
     return None
 
 
-def _without(poll: _Poll, numbers: Set[int]) -> _Poll:
+def _without(poll: Poll, numbers: Set[int]) -> Poll:
     keep: Mask = ~np.isin(poll.numbers, list(numbers))
     if keep.all():
         return poll
     places = np.flatnonzero(keep).tolist()
     values = LaidOut.joined([poll.lines], poll.lengths)
     units = poll.delivery_units
-    return _Poll(
+    return Poll(
         lines=b"\n".join(values[place] for place in places),
         lengths=poll.lengths[keep],
         numbers=poll.numbers[keep],

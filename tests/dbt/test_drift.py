@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 from typer.testing import CliRunner
 
 from checks.drift import DriftNotBuilt, drift
+from ingestion.speed.settle import store_landed
 from lake.session import Session
 from tests.desk import Desk, trade
 from tests.disordered_day import REAL_DATA, batches
@@ -209,12 +210,9 @@ def test_a_lake_that_is_built_without_drift_says_how_to_get_it(desk: Desk) -> No
 def test_the_disordered_aig_day_fails_at_a_second_and_ten_and_passes_at_a_minute(
     desk: Desk,
 ) -> None:
-    speed = SpeedLayer(desk.layout)
-
     def land(rows: Trades) -> None:
-        version = desk.land("trades", rows).version
-        speed.take(rows)
-        speed.flush(version)
+        desk.land("trades", rows)
+        store_landed(desk.settings)
 
     for rows in batches():
         land(rows)

@@ -1,0 +1,170 @@
+"""Windows of candles: made from rows, put together, closed. Whole numbers inside, exact.
+
+Prices are in units of 1e-9, quantities of 1e-8, price x quantity of 1e-12, as integers. A window
+keeps the marks of its open and close, so that it can be put together with what comes later in any
+order: the total order 0.5 (dbt/macros/market/dedup.sql) decides, never the arrival.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from ingestion.speed.rules import Width
+
+KEYS = ("stream", "instrument_id", "venue", "start_ns")
+ALL = "ALL"
+
+# The total order 0.5 within an instrument, nulls last; rows as `ordered` gives them.
+ORDER = {
+    "event_ts_ns": pl.Int64,
+    "source_row": pl.Int64,
+    "of_venue": pl.String,
+    "sequence": pl.Int64,
+    "number": pl.UInt64,
+    "trade_id": pl.String,
+    "recv_ts_ns": pl.Int64,
+    "unit": pl.String,
+    "position": pl.Int64,
+}
+_MARK = {**ORDER, "price": pl.Int64}
+
+WINDOWS = pl.Schema(
+    {
+        "stream": pl.String,
+        "instrument_id": pl.String,
+        "venue": pl.String,
+        "start_ns": pl.Int64,
+        "high": pl.Int64,
+        "low": pl.Int64,
+        "volume": pl.Int128,
+        "trade_count": pl.Int64,
+        "vwap_notional": pl.Int128,
+        "vwap_quantity": pl.Int128,
+        **{f"open_{name}": dtype for name, dtype in _MARK.items()},
+        **{f"close_{name}": dtype for name, dtype in _MARK.items()},
+    }
+)
+
+_HALF = 50_000  # of the five digits that price x quantity has more than it keeps
+
+
+def ordered(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with their numbers as integers, sorted by the total order."""
+    rows = rows.with_columns(
+        price=pl.col("price").to_physical().cast(pl.Int64),
+        quantity=pl.col("quantity").to_physical().cast(pl.Int128),
+        of_venue=pl.col("venue"),
+        number=pl.col("trade_id").cast(pl.UInt64, strict=False),
+        source_row=pl.when(pl.col("unit").str.starts_with("file:")).then("position"),
+    )
+    by = [name for name in ORDER if rows[name].null_count() < rows.height]
+    rows = rows.sort(by, nulls_last=True, maintain_order=True)
+    return rows.with_columns(_amount(rows).alias("amount"))
+
+
+def _amount(rows: pl.DataFrame) -> pl.Series:
+    """price x quantity, rounded half up to 12 digits; without a division where nothing is lost."""
+    lots, rest = rows.select(
+        lots=pl.col("quantity") // (2 * _HALF), rest=pl.col("quantity") % (2 * _HALF)
+    ).get_columns()
+    whole = rows["price"].cast(pl.Int128) * lots
+    if not (rest != 0).any():
+        return whole
+    return whole + (rows["price"].cast(pl.Int128) * rest + _HALF) // (2 * _HALF)
+
+
+def made(rows: pl.DataFrame, width: Width) -> pl.DataFrame:
+    """Windows of `ordered` rows (schema WINDOWS): for each venue, and for all together."""
+    rows = rows.with_row_index("place")
+    start = (pl.col("event_ts_ns") // width.ns * width.ns).alias("start_ns")
+    sets, adds = pl.col("sets_price"), pl.col("adds_volume")
+    if rows["sets_price"].all() and rows["adds_volume"].all():
+        sums = _sums(pl.col, pl.len())
+    else:
+        # A print that may not is worth nothing: 0, or null where 0 would be a price.
+        rows = rows.with_columns(
+            added=pl.when(adds).then("quantity").otherwise(0),
+            paid_for=pl.when(sets).then("quantity").otherwise(0),
+            amount=pl.when(sets).then("amount").otherwise(0),
+            priced=pl.when(sets).then("price"),
+            placed=pl.when(sets).then("place"),
+        )
+        names = {"quantity": "added", "price": "priced", "place": "placed"}
+        sums = _sums(lambda name: pl.col(names.get(name, name)), adds.sum())
+        sums["vwap_quantity"] = pl.col("paid_for").sum()
+    by_venue = rows.group_by("stream", "instrument_id", "venue", start).agg(**sums)
+    of_all = by_venue
+    if by_venue["venue"].null_count() < by_venue.height:
+        of_all = by_venue.group_by("stream", "instrument_id", "start_ns").agg(
+            pl.col("first", "low").min(),
+            pl.col("last", "high").max(),
+            pl.col("volume", "trade_count", "vwap_notional", "vwap_quantity").sum(),
+        )
+    both = [of_all.with_columns(venue=pl.lit(ALL)), by_venue.filter(pl.col("venue").is_not_null())]
+    return _marked(pl.concat(both, how="diagonal"), rows)
+
+
+def _sums(of, count: pl.Expr) -> dict[str, pl.Expr]:  # type: ignore[no-untyped-def]
+    return {
+        "first": of("place").min(),
+        "last": of("place").max(),
+        "high": of("price").max(),
+        "low": of("price").min(),
+        "volume": of("quantity").sum(),
+        "trade_count": count.cast(pl.Int64),
+        "vwap_notional": pl.col("amount").sum(),
+        "vwap_quantity": of("quantity").sum(),
+    }
+
+
+def _marked(windows: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The marks of open and close instead of their places among the rows."""
+    marks = rows.select(list(_MARK))
+    opens = marks[windows["first"]] if windows["first"].null_count() == 0 else None
+    closes = marks[windows["last"]] if windows["last"].null_count() == 0 else None
+    if opens is None or closes is None:
+        placed = rows.select("place", *_MARK)
+        opens, closes = (
+            windows.select(place=name).join(placed, on="place", how="left", maintain_order="left")
+            for name in ("first", "last")
+        )
+        opens, closes = opens.drop("place"), closes.drop("place")
+    named = [
+        part.rename({name: f"{end}_{name}" for name in _MARK})
+        for end, part in (("open", opens), ("close", closes))
+    ]
+    return pl.concat([windows, *named], how="horizontal").select(
+        pl.col(name).cast(dtype) for name, dtype in WINDOWS.items()
+    )
+
+
+def merged(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Windows of the same keys put together, whatever the order of the parts."""
+    filled = [part for part in parts if part.height]
+    if not filled:
+        return pl.DataFrame(schema=WINDOWS)
+    if len(filled) == 1:
+        return filled[0]
+    every = pl.concat(filled)
+    twice = pl.struct(KEYS).is_duplicated()
+    shared = every.filter(twice)
+    if shared.is_empty():
+        return every
+    sums = shared.group_by(KEYS).agg(
+        pl.col("high").max(),
+        pl.col("low").min(),
+        pl.col("volume", "trade_count", "vwap_notional", "vwap_quantity").sum(),
+    )
+    together = sums.join(_end(shared, "open"), on=KEYS, how="left").join(
+        _end(shared, "close"), on=KEYS, how="left"
+    )
+    return pl.concat([every.filter(~twice), together.select(WINDOWS.names())])
+
+
+def _end(windows: pl.DataFrame, end: str) -> pl.DataFrame:
+    """The first open, or the last close, of windows of the same keys."""
+    names = [f"{end}_{name}" for name in _MARK]
+    order = [f"{end}_{name}" for name in ORDER]
+    priced = windows.filter(pl.col(f"{end}_price").is_not_null()).sort(order, nulls_last=True)
+    groups = priced.select(*KEYS, *names).group_by(KEYS, maintain_order=True)
+    return groups.first() if end == "open" else groups.last()
