@@ -98,12 +98,12 @@ expected as (
         max_by(price, tie) filter (where is_in_speed and is_price_eligible) as close,
         count(*) filter (where is_in_speed and is_volume_eligible) as n,
         count(*) filter (where is_in_speed) as counted_rows,
-        coalesce(sum(quantity) filter (where is_in_speed and is_volume_eligible), 0) as volume
+        coalesce(sum(quantity) filter (where is_in_speed and is_volume_eligible), 0) as volume,
         {% for kind in ['correction', 'duplicate', 'outlier', 'late'] %}
-            , count(*) filter (where kind = '{{ kind }}') as {{ kind }}_rows
-            , coalesce(sum(quantity) filter (where kind = '{{ kind }}' and is_volume_eligible), 0)
-                as {{ kind }}_quantity
-        {% endfor %},
+            count(*) filter (where kind = '{{ kind }}') as {{ kind }}_rows,
+            coalesce(sum(quantity) filter (where kind = '{{ kind }}' and is_volume_eligible), 0)
+                as {{ kind }}_quantity,
+        {% endfor %}
         count(*) filter (where kind = 'lost') as lost_rows
     from counted
     group by width, instrument_id, venue, window_start
@@ -113,16 +113,15 @@ explained as (
     select
         d.*,
         coalesce(e.lost_rows, 0) as lost_rows,
-        coalesce(e.volume, 0) as expected_volume
         {% for kind in ['correction', 'duplicate', 'outlier', 'late'] %}
-            , coalesce(e.{{ kind }}_rows, 0) as {{ kind }}_rows
-            , coalesce(e.{{ kind }}_quantity, 0) as {{ kind }}_quantity
-        {% endfor %},
-        (coalesce(e.counted_rows, 0) = 0) = (d.status = 'MISSING_SPEED')
-        and coalesce(e.volume, 0) = d.speed_volume
-        and coalesce(e.n, 0) = d.speed_count
-        and e.high is not distinct from d.speed_high
-        and e.low is not distinct from d.speed_low
+            coalesce(e.{{ kind }}_rows, 0) as {{ kind }}_rows,
+            coalesce(e.{{ kind }}_quantity, 0) as {{ kind }}_quantity,
+        {% endfor %}
+        ((coalesce(e.counted_rows, 0) = 0) = (d.status = 'MISSING_SPEED'))
+        and (coalesce(e.volume, 0) = d.speed_volume)
+        and (coalesce(e.n, 0) = d.speed_count)
+        and (e.high is not distinct from d.speed_high)
+        and (e.low is not distinct from d.speed_low)
         and (e.open is not distinct from d.open_low or e.open is not distinct from d.open_high)
         and (e.close is not distinct from d.close_low or e.close is not distinct from d.close_high)
             as is_as_expected

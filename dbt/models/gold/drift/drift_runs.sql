@@ -20,9 +20,9 @@ with runs as (
 judged as (
     select
         *,
-        not {{ over_drift_limit('volume_difference', 'batch_volume') }} as passed_volume,
-        not {{ over_drift_limit('(missing + extra)', 'windows') }} as passed_windows,
-        not {{ over_drift_limit('price_alerts', 'windows') }} as passed_prices
+        {{ over_drift_limit('volume_difference', 'batch_volume') }} as failed_volume,
+        {{ over_drift_limit('(missing + extra)', 'windows') }} as failed_windows,
+        {{ over_drift_limit('price_alerts', 'windows') }} as failed_prices
     from runs
 )
 
@@ -40,8 +40,8 @@ select
     {{ ratio('missing + extra', 'windows') }} * 100 as missing_pct,
     {{ ratio('price_alerts', 'windows') }} * 100 as price_alert_pct,
     cast({{ var('drift_pct') }} as double) as limit_pct,
-    passed_volume,
-    passed_windows,
-    passed_prices,
-    passed_volume and passed_windows and passed_prices as passed
+    not failed_volume as passed_volume,
+    not failed_windows as passed_windows,
+    not failed_prices as passed_prices,
+    not (failed_volume or failed_windows or failed_prices) as passed
 from judged
