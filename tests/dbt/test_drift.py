@@ -74,6 +74,7 @@ def planted() -> Trades:
         print_of("CLOCK", 11, "14:10:00", 100, 1),
         print_of("LATE", 12, "14:00:01.6", 101, 5, venue="N"),
         print_of("MIXED", 13, "14:00:07.6", 100, 3),
+        print_of("OFFICIAL", 14, "14:00:09.1", 100, 50, conditions="M"),  # neither price nor volume
     ]
     return rows
 
@@ -118,13 +119,14 @@ def test_each_difference_has_its_cause_and_its_amounts(lake: tuple[Desk, SpeedLa
         "LATE": ("DRIFT", "late", True, -5, -1, 0, 0, 0, 5, 0),
         "LOST": ("MISSING_SPEED", "lost", True, -10, -1, 0, 0, 0, 0, 10),
         "MIXED": ("DRIFT", "duplicate", False, 4, 0, 0, 7, 0, 3, 0),
+        "OFFICIAL": ("MISSING_SPEED", "late", True, 0, 0, 0, 0, 0, 0, 0),
         "OUTLIER": ("EXTRA_SPEED", "outlier", True, 2, 1, 0, 0, 2, 0, 0),
     }
     wide = lake[0].query(
         "select instrument_id, cause from gold.candle_drift where width <> '1s' and venue = 'ALL'"
     )
     names = {"CORRECTED": "correction", "DUPLICATE": "duplicate", "LATE": "late",
-             "MIXED": "duplicate", "OUTLIER": "outlier"}  # fmt: skip
+             "MIXED": "duplicate", "OFFICIAL": "late", "OUTLIER": "outlier"}  # fmt: skip
     assert Counter(wide) == Counter(dict.fromkeys(names.items(), 2))
     venues = "select width, cause, volume_diff from gold.candle_drift where venue = 'N'"
     assert set(lake[0].query(venues)) == {(w, "late", Decimal(-5)) for w in ("1s", "10s", "1m")}
@@ -134,10 +136,10 @@ def test_a_run_sums_what_was_compared_and_fails_beyond_each_limit(
     lake: tuple[Desk, SpeedLayer],
 ) -> None:
     second, *_ = drift(lake[0].settings).runs
-    # 25 seconds of OUTLIER, one each of the seven others, and the one of the outlier itself; that
-    # is extra, LOST is missing, prices stray in LATE and CORRECTED
+    # 25 seconds of OUTLIER, one each of the eight others, and the one of the outlier itself; that
+    # is extra, LOST and OFFICIAL are missing, prices stray in LATE and CORRECTED
     assert (second.width, str(second.day)) == ("1s", "2025-10-02")
-    assert (second.windows, second.missing, second.extra, second.price_alerts) == (33, 1, 1, 2)
+    assert (second.windows, second.missing, second.extra, second.price_alerts) == (34, 2, 1, 2)
     batch = 25 + 10 + 15 + 10 + 12 + 10 + 10 + 14
     assert second.batch_volume == batch
     assert second.volume_difference == 10 + 10 + 4 + 5 + 10 + 4 + 2
@@ -153,7 +155,7 @@ def test_the_command_exits_1_when_a_run_fails_and_2_on_a_bad_call(
     assert said.exit_code == 1
     assert [(run["width"], run["passed"]) for run in told["runs"]] == [("1s", False)]
     assert {(c["cause"], c["windows"]) for c in told["causes"]} == {
-        ("correction", 1), ("duplicate", 2), ("late", 1), ("lost", 2), ("outlier", 1),
+        ("correction", 1), ("duplicate", 2), ("late", 2), ("lost", 2), ("outlier", 1),
     }  # fmt: skip
     assert [window["instrument_id"] for window in told["windows"]] == ["LOST", "HALF"]
     shown = ticklake_drift(lake[0], monkeypatch)

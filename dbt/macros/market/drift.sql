@@ -117,6 +117,7 @@
                 w.width, w.instrument_id, w.venue, w.window_start,
                 t.state, t.price, t.quantity, t.is_price_eligible, t.is_volume_eligible,
                 (t.event_ts_ns - {{ ns_of('w.window_start') }}) * 1048576 + t.tie_order as tie,
+                t.is_price_eligible or t.is_volume_eligible as is_eligible,
                 coalesce(l.late_{{ width }}, false) as is_late,
                 t.state = 'current' and not t.is_left_out as is_in_batch,
                 s.stream is not null and not coalesce(l.late_{{ width }}, false) as is_in_speed
@@ -129,7 +130,7 @@
             left join {{ streams }} as s on t.dataset = s.dataset and {{ stream_of('t.unit') }} = s.stream
             left join {{ late }} as l
                 on t.dataset = l.dataset and t.unit = l.unit and t.position = l.position
-            where w.width = '{{ width }}' and (t.is_price_eligible or t.is_volume_eligible)
+            where w.width = '{{ width }}'
         ) as counted
         {% if not loop.last %}union all{% endif %}
     {% endfor %}

@@ -100,11 +100,13 @@ expected as (
         count(*) filter (where is_in_speed) as counted_rows,
         coalesce(sum(quantity) filter (where is_in_speed and is_volume_eligible), 0) as volume,
         {% for kind in ['correction', 'duplicate', 'outlier', 'late'] %}
-            count(*) filter (where kind = '{{ kind }}') as {{ kind }}_rows,
+            count(*) filter (where kind = '{{ kind }}' and is_eligible) as {{ kind }}_rows,
             coalesce(sum(quantity) filter (where kind = '{{ kind }}' and is_volume_eligible), 0)
                 as {{ kind }}_quantity,
         {% endfor %}
-        count(*) filter (where kind = 'lost') as lost_rows
+        count(*) filter (where kind = 'lost' and is_eligible) as lost_rows,
+        -- A print that sets no price and adds no volume makes a window all the same.
+        min(kind) as kind_of_any
     from counted
     group by width, instrument_id, venue, window_start
 ),
@@ -112,6 +114,7 @@ expected as (
 explained as (
     select
         d.*,
+        e.kind_of_any,
         coalesce(e.lost_rows, 0) as lost_rows,
         {% for kind in ['correction', 'duplicate', 'outlier', 'late'] %}
             coalesce(e.{{ kind }}_rows, 0) as {{ kind }}_rows,
@@ -144,7 +147,7 @@ select
         when duplicate_rows > 0 then 'duplicate'
         when outlier_rows > 0 then 'outlier'
         when late_rows > 0 then 'late'
-        else 'lost'
+        else coalesce(kind_of_any, 'lost')
     end as cause,
     status <> 'DRIFT'
     {% for field in ['open', 'high', 'low', 'close'] -%}
