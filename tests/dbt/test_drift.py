@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from checks.drift import DriftNotBuilt, drift
 from ingestion.speed.settle import store_landed
+from lake.records import current
 from lake.session import Session
+from lake.speed import TABLES, newest
 from tests.desk import Desk, trade
 from tests.disordered_day import REAL_DATA, batches
 from tests.empty_lake import begin_as_empty
@@ -188,6 +190,9 @@ def test_what_became_final_or_vanished_without_news_of_trades_is_compared_by_the
     ]  # fmt: skip
     kept = {name: desk.query(f"select * from {name} order by all") for name in COMPARED}
     assert all(kept.values())
+    record = current(desk.layout)
+    assert record is not None
+    assert {t: record.read[t]["version"] for t in TABLES} == newest(desk.layout)
     build(desk, "--full-refresh")
     assert {name: desk.query(f"select * from {name} order by all") for name in COMPARED} == kept
 

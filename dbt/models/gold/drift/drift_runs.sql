@@ -43,5 +43,5 @@ select
     not failed_volume as passed_volume,
     not failed_windows as passed_windows,
     not failed_prices as passed_prices,
-    not (failed_volume or failed_windows or failed_prices) as passed
+    not failed_volume and not failed_windows and not failed_prices as passed
 from judged
