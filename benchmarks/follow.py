@@ -39,10 +39,10 @@ def latency(bootstrap: str, folder: Path, rate: int, seconds: float) -> Job:
         place = {"bootstrap": broker.kafka_bootstrap, "log": str(log)}
         follower.begin(do="follow", lake=lake, **place)
         sent = sender.ask(do="send", rate=rate, seconds=seconds, **place)
-        _wait_for(log, WARM_RECORDS + sent["records"])
+        wait_for(log, WARM_RECORDS + sent["records"])
         follower.interrupt()
         followed = follower.end()
-    return {**_judged(_settings(lake, ""), log, sent), "peak_mb": followed["peak_mb"]}
+    return {**judged(settings_of(lake, ""), log, sent), "peak_mb": followed["peak_mb"]}
 
 
 def follow(lake: str, bootstrap: str, log: str) -> Job:
@@ -55,7 +55,7 @@ def follow(lake: str, bootstrap: str, log: str) -> Job:
             rows = commit.ok + commit.rejected
             lines.write(f"{commit.batch}\t{time.time_ns()}\t{rows}\t{spent}\n")
 
-        landings = land_topics(_settings(lake, bootstrap), (), True, note)
+        landings = land_topics(settings_of(lake, bootstrap), (), True, note)
     return {"records": sum(landing.ok + landing.rejected for landing in landings)}
 
 
@@ -70,7 +70,7 @@ def send(bootstrap: str, log: str, rate: int, seconds: float) -> Job:
     keys = [key for block in made for key in block.keys.to_list()]
     share = round(rate * TICK_SECONDS)
     behind = 0.0
-    with Sender(_settings(".", bootstrap)) as sender:
+    with Sender(settings_of(".", bootstrap)) as sender:
 
         def send_some(first: int, count: int) -> None:
             part = slice(first % POOL_RECORDS, first % POOL_RECORDS + count)
@@ -79,7 +79,7 @@ def send(bootstrap: str, log: str, rate: int, seconds: float) -> Job:
 
         send_some(0, WARM_RECORDS)
         sender.flush()
-        _wait_for(Path(log), WARM_RECORDS)
+        wait_for(Path(log), WARM_RECORDS)
         began, began_ns = time.perf_counter(), time.time_ns()
         for tick in range(round(seconds / TICK_SECONDS)):
             early = began + tick * TICK_SECONDS - time.perf_counter()
@@ -98,7 +98,8 @@ def send(bootstrap: str, log: str, rate: int, seconds: float) -> Job:
     }
 
 
-def _judged(settings: Settings, log: Path, sent: Job) -> Job:
+def judged(settings: Settings, log: Path, sent: Job) -> Job:
+    """Latency and CPU of the records that were sent, from the commits that were noted."""
     noted = pl.read_csv(
         log, separator="\t", has_header=False, new_columns=["batch", "durable_ns", "rows", "cpu"]
     )
@@ -131,7 +132,7 @@ def _judged(settings: Settings, log: Path, sent: Job) -> Job:
     }
 
 
-def _wait_for(log: Path, rows: int) -> None:
+def wait_for(log: Path, rows: int) -> None:
     """Wait until so many records are noted as durable. Raises TimeoutError after a minute."""
     deadline = time.monotonic() + LANDED_SECONDS
     found = 0
@@ -143,7 +144,8 @@ def _wait_for(log: Path, rows: int) -> None:
         found = sum(int(line.split("\t")[2]) for line in lines if line.count("\t") == 3)
 
 
-def _settings(lake: str, bootstrap: str) -> Settings:
+def settings_of(lake: str, bootstrap: str) -> Settings:
+    """Settings of a lake and a broker."""
     return load_settings({"LAKE_URI": lake, "TICKLAKE_KAFKA_BOOTSTRAP": bootstrap})
 
 

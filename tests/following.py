@@ -30,10 +30,10 @@ def following(settings: Settings, *datasets: str) -> Iterator["subprocess.Popen[
     It prints what landed of the first; it is killed at the end if it still lives.
     """
     environment = {
+        "TICKLAKE_BATCH_SECONDS": "0.5",
         **os.environ,
         "LAKE_URI": str(settings.root),
         "TICKLAKE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "TICKLAKE_BATCH_SECONDS": "0.5",
     }
     process = subprocess.Popen(
         [sys.executable, "-c", FOLLOW, *datasets],

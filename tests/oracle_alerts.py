@@ -218,7 +218,7 @@ class Watermark:
         self.heard[unit] = max(self.heard.get(unit, arrival), arrival)
 
     def _advance(self, unit: str, now: int, landing: Iterable[str]) -> None:
-        if any(other != unit and other not in self.newest for other in landing):
+        if any(other not in self.newest for other in landing):
             return
         alive = [u for u in self.newest if u == unit or now - self.heard[u] <= self.idle]
         if alive:

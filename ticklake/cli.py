@@ -25,6 +25,7 @@ from ticklake.commands import (
     quarantine,
     reddit,
     services,
+    speed,
 )
 from ticklake.console import stop
 
@@ -37,6 +38,7 @@ app = typer.Typer(
 for group in (
     generate,
     ingest,
+    speed,
     listen,
     alpaca,
     reddit,

@@ -33,6 +33,13 @@ err = Console(stderr=True, highlight=False)
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table; numbers are right-aligned and grouped in thousands."""
+    if title:
+        out.print(f"\n[bold]{title}[/]")
+    out.print(made_table(columns, rows))
+
+
+def made_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """A table as `table` prints it."""
     shown = [list(row) for row in rows]
     made = Table(header_style="bold cyan")
     for place, name in enumerate(columns):
@@ -41,9 +48,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         made.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in shown:
         made.add_row(*(_cell(value) for value in row))
-    if title:
-        out.print(f"\n[bold]{title}[/]")
-    out.print(made)
+    return made
 
 
 def as_json(value: Any) -> None:

@@ -69,7 +69,7 @@ class State:
         if landed.rows.is_empty():
             return pl.DataFrame(schema=FINISHED)
         segments = list(segments_of(landed))
-        judged = self._judge(landed.rows, segments)
+        judged = self.judge(landed.rows, segments)
         rows = windows.ordered(with_eligibility(judged.rows))
         finished = [self._step(rows, width, judged) for width in rules().widths]
         finished.append(self._end_lone(segments))
@@ -87,8 +87,8 @@ class State:
         ]
         return pl.concat([pl.DataFrame(schema=FINISHED), *(_finished(part) for part in found)])
 
-    def _judge(self, rows: pl.DataFrame, segments: list[Segment]) -> "_Judged":
-        """The watermark before each row, and when each stream's moved."""
+    def judge(self, rows: pl.DataFrame, segments: list[Segment]) -> "Judged":
+        """Count rows in: the watermark before each of them, and when each stream's moved."""
         events = rows["event_ts_ns"].to_numpy()
         seen, newest = np.empty_like(events), np.empty_like(events)
         landing: dict[tuple[int, str], set[str]] = defaultdict(set)
@@ -108,9 +108,9 @@ class State:
         streams = names.gather(np.repeat(np.arange(len(segments)), lengths))
         judged = rows.with_columns(streams, pl.Series("seen_ns", seen))
         judged = judged.with_columns(pl.Series("newest_ns", newest)).with_row_index("landed")
-        return _Judged(judged, moved)
+        return Judged(judged, moved)
 
-    def _step(self, rows: pl.DataFrame, width: Width, judged: "_Judged") -> pl.DataFrame:
+    def _step(self, rows: pl.DataFrame, width: Width, judged: "Judged") -> pl.DataFrame:
         """One width: leave out what is late, put the rest to the windows, close what is due."""
         late = lateness(rows, width)
         if late.any():
@@ -136,7 +136,7 @@ class State:
         return (max(known) - min(known)) // width.ns + 2 if known else 0
 
     def _closing(
-        self, every: pl.DataFrame, width: Width, judged: "_Judged", evicts: pl.DataFrame
+        self, every: pl.DataFrame, width: Width, judged: "Judged", evicts: pl.DataFrame
     ) -> pl.Series:
         """The version that finished each window; null for those that stay open."""
         reached = every["start_ns"].to_numpy() + width.ns + width.lateness_ns
@@ -247,7 +247,7 @@ def _evicted(every: pl.DataFrame, evicts: pl.DataFrame, width: Width) -> pl.Data
 
 
 @dataclass(frozen=True)
-class _Judged:
+class Judged:
     """Rows with stream, seen_ns (the watermark before them) and newest_ns (of their unit).
 
     `moved` says how far each stream had come after each of its segments, and in which version.

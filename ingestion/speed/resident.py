@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Self
 
+import polars as pl
 import structlog
 
 from contracts.base import Contract
@@ -31,7 +32,8 @@ BUSY_SECONDS = 2.0  # until a process looks again whether another still makes th
 LONGEST_PAUSE_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
-Taken = Callable[[str, int], None]  # dataset, rows that are in the active candles now
+# Dataset, and when the rows that are in its candles now were received (ns since epoch UTC).
+Taken = Callable[[str, pl.Series], None]
 
 
 class SpeedLayer:
@@ -118,6 +120,8 @@ class _Lane:
             step()
         except Busy:
             self._give_up(BUSY_SECONDS)
+        except KeyboardInterrupt:  # meant for the main thread; polars raises it where it computes
+            self._give_up(0)
         except Exception as error:
             self._failures += 1
             pause_s = min(LONGEST_PAUSE_SECONDS, 2.0**self._failures)
@@ -134,9 +138,9 @@ class _Lane:
         settler = self._settler or self._begin()
         heard = self._take_heard()
         if heard:
-            rows = self._tentative.add(heard, settler.state)
-            self._is_news = self._is_news or rows > 0
-            self._taken(self._dataset, rows)
+            received = self._tentative.add(heard, settler.state)
+            self._is_news = self._is_news or len(received) > 0
+            self._taken(self._dataset, received)
         if delta_log.entry(self._bronze, settler.state.version + 1).exists():
             self._settle(settler)
         now = time.monotonic()
@@ -150,9 +154,9 @@ class _Lane:
 
     def end(self) -> None:
         """Landing has stopped: store what is settled, and what is open as not final."""
-        if self._settler:
-            self._settle(self._settler)
-            self._settler.flush(end=True)
+        settler = self._settler or self._begin()
+        self._settle(settler)
+        settler.flush(end=True)
         self._give_up(0)
 
     def _begin(self) -> Settler:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lake.project import PROJECT
 
@@ -33,8 +33,7 @@ class Width:
         return -(-(self.lateness_ns + self.ns) // self.ns) + 1
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(NamedTuple):
     """A code of seed sale_conditions: what a print that bears it may do."""
 
     code: str

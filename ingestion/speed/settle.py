@@ -11,6 +11,7 @@ from ingestion.speed.engine import FINISHED, State
 from ingestion.speed.landed import DATASETS, landed_since
 from ingestion.speed.replay import replayed
 from ingestion.speed.store import Store
+from lake import delta
 from lake.layout import Layout, layout
 from lake.locks import held
 from lake.settings import Settings
@@ -67,10 +68,17 @@ class Settler:
             parts.append(self.state.unfinished())
         finished = pl.concat(parts)
         if finished.height or self.state.version > self._since:
+            self._sync_landed()
             self.store.append(self.state, finished, self._since)
             self._since = self.state.version
         self._pending.clear()
         return finished.height
+
+    def _sync_landed(self) -> None:
+        """What is stored must not outlive, in a power cut, the commits that it is made of."""
+        last = self.state.version
+        first = max(self._since + 1, last - delta.MAX_UNSYNCED)
+        delta.sync_log(self.place.bronze(self.dataset), first, last)
 
     def _begin(self) -> None:
         self.store = Store(self.place, self.dataset)

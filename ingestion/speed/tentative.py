@@ -53,19 +53,19 @@ class Tentative:
     _pieces: list[_Piece] = field(default_factory=list)
     _next: dict[str, int] = field(default_factory=dict)  # first position not taken in, by unit
 
-    def add(self, heard: Sequence[Heard], state: State) -> int:
-        """Take in what was heard; returns the number of rows that count."""
+    def add(self, heard: Sequence[Heard], state: State) -> pl.Series:
+        """Take in what was heard; returns when each row that counts was received, ns."""
         rows = _sound(self.contract, heard, self.max_record_bytes)
         news = pl.col("position") >= pl.col("unit").replace_strict(
             self._next, default=0, return_dtype=pl.Int64
         )
         rows = rows.filter(news) if self._next else rows
         if rows.is_empty():
-            return 0
+            return rows["recv_ts_ns"]
         self._pieces.append(_Piece(rows, _windows(rows, state)))
         for unit, last in rows.group_by("unit").agg(pl.col("position").max()).iter_rows():
             self._next[unit] = last + 1
-        return rows.height
+        return rows["recv_ts_ns"]
 
     def settle(self, positions: Mapping[str, int], state: State) -> None:
         """Drop what lies before the positions, by unit: it is settled."""

@@ -59,8 +59,6 @@ class Stream:
         before = newest[:-1].copy()
         reached = before.copy()
         if others is not None:
-            if known is None:
-                reached[0] = others
             np.minimum(reached, others, out=reached)
         np.maximum(reached, self.watermark_ns, out=reached)
         top = int(newest[-1])

@@ -64,13 +64,11 @@ def ordered(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _amount(rows: pl.DataFrame) -> pl.Series:
     """price x quantity, rounded half up to 12 digits; without a division where nothing is lost."""
-    lots, rest = rows.select(
-        lots=pl.col("quantity") // (2 * _HALF), rest=pl.col("quantity") % (2 * _HALF)
-    ).get_columns()
-    whole = rows["price"].cast(pl.Int128) * lots
-    if not (rest != 0).any():
-        return whole
-    return whole + (rows["price"].cast(pl.Int128) * rest + _HALF) // (2 * _HALF)
+    price, quantity, unit = pl.col("price").cast(pl.Int128), pl.col("quantity"), 2 * _HALF
+    amount = price * (quantity // unit)
+    if rows.select((quantity % unit != 0).any()).item():
+        amount += (price * (quantity % unit) + _HALF) // unit
+    return rows.select(amount.alias("amount")).to_series()
 
 
 def made(rows: pl.DataFrame, width: Width) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from contracts import registry
 from ingestion.batch import Batch
 from ingestion.decode import decode_json
 from ingestion.land import land_batch
+from ingestion.speed.replay import judged, replay
 from lake.bronze import BronzeWriter, Span
 from tests.desk import Desk, trade
 from tests.disordered_day import REAL_DATA
@@ -143,6 +144,7 @@ def test_every_row_is_judged_by_what_had_landed_before_it(desk: Desk, clock: typ
     desk.dbt("build", "--select", *MODELS)
     late = desk.query(FLAGS, "warehouse")
     assert late == expected(commits)
+    assert_the_speed_layer_judges_alike(desk)
     for flag in range(3, 7):
         assert {row[flag] for row in late} == {True, False}
     assert {row[2] for row in late} == {True, False}
@@ -154,13 +156,26 @@ def test_every_row_is_judged_by_what_had_landed_before_it(desk: Desk, clock: typ
         assert desk.query(f"select * from silver.{model} order by all", "warehouse") == rows, model
 
 
+def land_disordered_day(desk: Desk) -> None:
+    """The AIG day, each twentieth trade up to six seconds late, without sale conditions."""
+    for rows in batches_of_the_day():
+        desk.land("trades", rows)
+
+
+def assert_the_speed_layer_judges_alike(desk: Desk) -> None:
+    flags = ["late_1s", "late_10s", "late_1m"]
+    found = judged(desk.settings, "trades").filter(pl.col("is_out_of_order") | pl.col("late_1s"))
+    places = found.select("unit", "position", "is_out_of_order", *flags).rows()
+    sql = f"select unit, position, is_out_of_order, {', '.join(flags)} from silver.late_trades"
+    assert sorted(places) == sorted(desk.query(sql, "warehouse"))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     not REAL_DATA, reason="TICKLAKE_REAL_DATA does not name a folder with real ticks"
 )
 def test_the_disordered_aig_day_has_the_late_rows_of_the_reference(desk: Desk) -> None:
-    for rows in batches_of_the_day():
-        desk.land("trades", rows)
+    land_disordered_day(desk)
     desk.dbt("build", "--select", *MODELS)
     figures = desk.query(
         "select count(*), count(*) filter (where is_out_of_order), "
@@ -170,3 +185,21 @@ def test_the_disordered_aig_day_has_the_late_rows_of_the_reference(desk: Desk) -
         "warehouse",
     )
     assert figures == [(1_959, 1_959, 1_315, 281_309, 240, 58_074, 0)]
+    assert_the_speed_layer_judges_alike(desk)
+
+
+@pytest.mark.skipif(
+    not REAL_DATA, reason="TICKLAKE_REAL_DATA does not name a folder with real ticks"
+)
+def test_the_disordered_aig_day_has_the_speed_candles_of_the_reference(desk: Desk) -> None:
+    land_disordered_day(desk)
+    rows = judged(desk.settings, "trades")
+    late = {
+        width: (int(rows[f"late_{width}"].sum()), rows.filter(f"late_{width}")["quantity"].sum())
+        for width in ("1s", "10s", "1m")
+    }
+    assert rows.height == 43_342
+    assert rows["is_out_of_order"].sum() == 1_959
+    assert late == {"1s": (1_315, 281_309), "10s": (240, 58_074), "1m": (0, 0)}
+    candles = replay(desk.settings, "trades").group_by("width").len()
+    assert dict(candles.iter_rows()) == {"1s": 8_078 - 74, "10s": 2_260 - 1, "1m": 429}

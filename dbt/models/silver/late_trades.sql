@@ -76,7 +76,9 @@ followed as (
 judged as (
     select
         *,
-        greatest(watermark_ns, coalesce(least(unit_max_ns, others_ns), {{ no_watermark() }})) as seen_ns
+        -- a unit that begins holds the watermark for its own first row, too: it never goes back
+        case when unit_max_ns is null then watermark_ns else greatest(watermark_ns, least(unit_max_ns, others_ns)) end
+            as seen_ns
     from followed
 )
 
