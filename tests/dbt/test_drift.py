@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from checks.drift import DriftNotBuilt, drift
 from ingestion.speed.settle import store_landed
+from lake.rebuild import rebuild
 from lake.records import current
 from lake.session import Session
 from lake.speed import TABLES, newest
@@ -250,3 +252,24 @@ def test_the_disordered_aig_day_fails_at_a_second_and_ten_and_passes_at_a_minute
     minute = drift(desk.settings, width="1m")
     assert [(run.passed, int(run.volume_difference)) for run in minute.runs] == [(False, 50_000)]
     assert [cause.cause for cause in minute.causes] == ["late"]
+
+
+@pytest.mark.slow
+def test_a_whole_build_pins_the_speed_tables_and_its_publication_can_be_made_again(
+    desk: Desk, tmp_path: Path
+) -> None:
+    rows = planted()
+    desk.land("trades", rows)
+    store_landed(desk.settings)
+    first = desk.build()
+    assert {t: first.pin[t]["version"] for t in TABLES} == newest(desk.layout)
+    assert desk.build().number == first.number
+    found = desk.query("select * from gold.candle_drift order by all")
+    assert {row[6] for row in found} == {"late", "duplicate", "correction", "outlier"}
+    store_landed(desk.settings, anew=True)
+    assert desk.build().number == first.number + 1
+    assert desk.query("select * from gold.candle_drift order by all") == found
+    again = rebuild(desk.settings, first.number, tmp_path / "again")
+    assert again.result.published
+    lake = Desk(tmp_path / "again", desk.target, models=TICKLAKE_MODELS)
+    assert lake.query("select * from gold.candle_drift order by all") == found
