@@ -75,9 +75,12 @@ def planted() -> Trades:
         mixed,
         print_of("HALF", 9, "14:00:08.1", 100, 10),
         print_of("HALF", 10, "14:00:08.2", 100, 4),
+        print_of("BOTH", 15, "14:00:10.1", 100, 10),
+        print_of("BOTH", 16, "14:00:10.2", 100, 4),
         print_of("CLOCK", 11, "14:10:00", 100, 1),
         print_of("LATE", 12, "14:00:01.6", 101, 5, venue="N"),
         print_of("MIXED", 13, "14:00:07.6", 100, 3),
+        print_of("BOTH", 17, "14:00:10.6", 100, 3),
         print_of("OFFICIAL", 14, "14:00:09.1", 100, 50, conditions="M"),  # neither price nor volume
     ]
     return rows
@@ -87,7 +90,7 @@ def lose(speed: SpeedLayer) -> None:
     """What a broken speed layer might do to its seconds: forget a window, a print, a price."""
     kept = []
     for key, prints in speed.finished:
-        if key[:2] == ("1s", "HALF"):
+        if key[:2] in (("1s", "HALF"), ("1s", "BOTH")):
             kept.append((key, prints[:1]))
         elif key[:2] != ("1s", "LOST"):
             kept.append((key, prints))
@@ -117,6 +120,7 @@ def test_each_difference_has_its_cause_and_its_amounts(lake: tuple[Desk, SpeedLa
     }
     # status, cause, alert; speed less batch: volume, count; corrected, copied, outliers, late, lost
     assert found == {
+        "BOTH": ("DRIFT", "lost", False, -7, -2, 0, 0, 0, 3, 4),
         "CORRECTED": ("DRIFT", "correction", True, 10, 1, 10, 0, 0, 0, 0),
         "DUPLICATE": ("DRIFT", "duplicate", False, 10, 1, 0, 10, 0, 0, 0),
         "HALF": ("DRIFT", "lost", False, -4, -1, 0, 0, 0, 0, 4),
@@ -129,7 +133,7 @@ def test_each_difference_has_its_cause_and_its_amounts(lake: tuple[Desk, SpeedLa
     wide = lake[0].query(
         "select instrument_id, cause from gold.candle_drift where width <> '1s' and venue = 'ALL'"
     )
-    names = {"CORRECTED": "correction", "DUPLICATE": "duplicate", "LATE": "late",
+    names = {"BOTH": "late", "CORRECTED": "correction", "DUPLICATE": "duplicate", "LATE": "late",
              "MIXED": "duplicate", "OFFICIAL": "late", "OUTLIER": "outlier"}  # fmt: skip
     assert Counter(wide) == Counter(dict.fromkeys(names.items(), 2))
     venues = "select width, cause, volume_diff from gold.candle_drift where venue = 'N'"
@@ -140,14 +144,14 @@ def test_a_run_sums_what_was_compared_and_fails_beyond_each_limit(
     lake: tuple[Desk, SpeedLayer],
 ) -> None:
     second, *_ = drift(lake[0].settings).runs
-    # 25 seconds of OUTLIER, one each of the eight others, and the one of the outlier itself; that
+    # 25 seconds of OUTLIER, one each of the nine others, and the one of the outlier itself; that
     # is extra, LOST and OFFICIAL are missing, prices stray in LATE and CORRECTED
     assert (second.width, str(second.day)) == ("1s", "2025-10-02")
-    assert (second.windows, second.missing, second.extra, second.price_alerts) == (34, 2, 1, 2)
-    batch = 25 + 10 + 15 + 10 + 12 + 10 + 10 + 14
+    assert (second.windows, second.missing, second.extra, second.price_alerts) == (35, 2, 1, 2)
+    batch = 25 + 10 + 15 + 10 + 12 + 10 + 10 + 14 + 17
     assert second.batch_volume == batch
-    assert second.volume_difference == 10 + 10 + 4 + 5 + 10 + 4 + 2
-    assert second.volume_drift_pct == round(Decimal(45) * 100 / batch, 6)
+    assert second.volume_difference == 7 + 10 + 10 + 4 + 5 + 10 + 4 + 2
+    assert second.volume_drift_pct == round(Decimal(52) * 100 / batch, 6)
     assert not (second.passed_volume or second.passed_windows or second.passed_prices)
 
 
@@ -159,9 +163,9 @@ def test_the_command_exits_1_when_a_run_fails_and_2_on_a_bad_call(
     assert said.exit_code == 1
     assert [(run["width"], run["passed"]) for run in told["runs"]] == [("1s", False)]
     assert {(c["cause"], c["windows"]) for c in told["causes"]} == {
-        ("correction", 1), ("duplicate", 2), ("late", 2), ("lost", 2), ("outlier", 1),
+        ("correction", 1), ("duplicate", 2), ("late", 2), ("lost", 3), ("outlier", 1),
     }  # fmt: skip
-    assert [window["instrument_id"] for window in told["windows"]] == ["LOST", "HALF"]
+    assert [window["instrument_id"] for window in told["windows"]] == ["LOST", "BOTH"]
     shown = ticklake_drift(lake[0], monkeypatch)
     assert shown.exit_code == 1
     assert "beyond 0.5 %: volume" in shown.stderr.replace("0.5000", "0.5")
