@@ -260,8 +260,9 @@ def test_the_disordered_aig_day_fails_at_a_second_and_ten_and_passes_at_a_minute
 
 @pytest.mark.slow
 def test_a_whole_build_pins_the_speed_tables_and_its_publication_can_be_made_again(
-    desk: Desk, tmp_path: Path
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TICKLAKE_MODELS", TICKLAKE_MODELS)
     rows = planted()
     desk.land("trades", rows)
     store_landed(desk.settings)
