@@ -59,9 +59,10 @@ def follow(lake: str, bootstrap: str, log: str) -> Job:
     return {"records": sum(landing.ok + landing.rejected for landing in landings)}
 
 
-def send(bootstrap: str, log: str, rate: int, seconds: float) -> Job:
+def send(bootstrap: str, log: str, rate: int, seconds: float, live: bool = False) -> Job:
     """Send a few, wait until they are landed, then send at a steady pace.
 
+    `live` records happen when they are sent; others at their time in the generated market.
     `behind_ms` is how far it ever fell behind its own pace.
     """
     # Sound ones: sent now, what was dated in the future would be sound and lie on 300 days.
@@ -74,8 +75,9 @@ def send(bootstrap: str, log: str, rate: int, seconds: float) -> Job:
 
         def send_some(first: int, count: int) -> None:
             part = slice(first % POOL_RECORDS, first % POOL_RECORDS + count)
-            now = [time.time_ns() // 1_000_000] * len(values[part])
-            sender.send(TOPIC, keys[part], values[part], now)
+            now = time.time_ns() // 1_000_000
+            some = [stamped(value, now) for value in values[part]] if live else values[part]
+            sender.send(TOPIC, keys[part], some, [now] * len(some))
 
         send_some(0, WARM_RECORDS)
         sender.flush()
@@ -96,6 +98,12 @@ def send(bootstrap: str, log: str, rate: int, seconds: float) -> Job:
         "began_ns": began_ns,
         "behind_ms": behind * 1e3,
     }
+
+
+def stamped(value: bytes, ms: int) -> bytes:
+    """A message with another time of its event."""
+    head, _, rest = value.partition(b'"timestamp":"')
+    return b'%s"timestamp":%d%s' % (head, ms, rest.partition(b'"')[2])
 
 
 def judged(settings: Settings, log: Path, sent: Job) -> Job:

@@ -28,7 +28,7 @@ def latency(folder: Path, rate: int, seconds: float, speed: str) -> Job:
     ):
         place = {"bootstrap": broker.kafka_bootstrap, "log": str(log)}
         follower.begin(do="follow", lake=lake, ages=str(ages), speed=speed, **place)
-        sent = sender.ask(do="send", rate=rate, seconds=seconds, **place)
+        sent = sender.ask(do="send", live=True, rate=rate, seconds=seconds, **place)
         wait_for(log, WARM_RECORDS + sent["records"])
         follower.interrupt()
         followed = follower.end()

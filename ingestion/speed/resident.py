@@ -25,9 +25,9 @@ from lake.settings import Settings
 
 log = structlog.get_logger()
 
-TICK_SECONDS = 0.02
+TICK_SECONDS = 0.04
 # More than this at once is a backlog: it settles within a second, decoding it twice would slow it.
-MOST_HEARD = 10_000
+MOST_HEARD = 25_000
 BUSY_SECONDS = 2.0  # until a process looks again whether another still makes the candles
 LONGEST_PAUSE_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -138,7 +138,7 @@ class _Lane:
         settler = self._settler or self._begin()
         heard = self._take_heard()
         if heard:
-            received = self._tentative.add(heard, settler.state)
+            received = self._tentative.add(heard, settler.state, settler.positions)
             self._is_news = self._is_news or len(received) > 0
             self._taken(self._dataset, received)
         if delta_log.entry(self._bronze, settler.state.version + 1).exists():
