@@ -12,11 +12,11 @@ from duckdb import DuckDBPyConnection
 from contracts import registry
 from contracts.base import Contract
 from contracts.derive.arrow import OK, REJECTED, partition_columns, table_schema
-from lake import damage, delta_log, holds, ledger
+from lake import damage, delta_log, holds, ledger, speed
 from lake.files import data_files, literal, relation
 from lake.layout import Layout
 
-# dataset -> bronze version; a dataset without a table is absent
+# dataset -> bronze version, and speed.candles, speed.progress; what has no table is absent
 Pin = dict[str, int]
 
 REPLAY = "replay:"  # what the unit of a replayed row begins with; its own unit follows
@@ -30,10 +30,15 @@ IS_UNIT = (
 
 
 def newest(layout: Layout) -> Pin:
-    """The vector of the newest bronze versions, with the ledger brought up to them first."""
+    """The vector of the newest versions, with the ledger brought up to those of bronze first.
+
+    Beside the datasets it has the tables of the speed layer, where there is one.
+    """
+    at_speed = speed.newest(layout)
     versions = {name: ledger.bronze_version(layout, name) for name in registry.all_contracts()}
     ledger.append_new(layout)
-    return {name: version for name, version in versions.items() if version is not None}
+    landed = {name: version for name, version in versions.items() if version is not None}
+    return {**landed, **at_speed}
 
 
 _NO_FILES = pl.Schema(
@@ -107,12 +112,14 @@ def create_views(
     bronze.<dataset>_all      rows of both verdicts
     quarantine.<dataset>      rejected rows
     ledger.commits            the ledger
+    speed.candles, .progress  what the speed layer has stored
     """
     at = delta_log.newest(layout.ledger) if delta_log.is_table(layout.ledger) else None
     holds.hold(conn, layout, now if at is None else {**now, holds.LEDGER: at})
     for schema in ("bronze", "quarantine", "ledger"):
         conn.execute(f"create schema if not exists {schema}")
     create_ledger_view(conn, layout, at)
+    speed.create_views(conn, layout, now)
     news = news_since(conn, before)
     everything = [bronze_at(layout, c, now, news) for c in registry.all_contracts().values()]
     for bronze in everything:

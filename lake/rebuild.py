@@ -14,12 +14,15 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import structlog
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 from duckdb import DuckDBPyConnection
 
 from contracts import registry
-from lake import delta, delta_log, ledger, pins
+from lake import delta, delta_log, ledger, pins, speed
 from lake.build import BuildResult, Progress, build
+from lake.damage import Damaged
 from lake.delta_log import LAST_CHECKPOINT, LOG
 from lake.delta_table import checkpoint
 from lake.durable import sync_folders
@@ -27,6 +30,10 @@ from lake.files import data_files, literal, names
 from lake.layout import Layout, layout
 from lake.records import Record, folder_entry, load
 from lake.settings import Settings, load_settings
+
+log = structlog.get_logger()
+
+_STATED = ("window_start",)  # the statistics that builds look at in the speed layer's tables
 
 
 class CannotRebuild(RuntimeError):
@@ -63,19 +70,45 @@ def rebuild(
 
 
 def as_of(place: Layout, versions: pins.Pin, target: Layout) -> int:
-    """Lay bronze and ledger out as they were at a vector of versions; returns the rows of bronze.
+    """Lay bronze, ledger and the speed layer's tables out as they were at a vector of versions;
+    returns the rows of bronze.
 
     Tables have the same version, rows and positions; how rows lie in files may differ.
     """
+    landed = {name: version for name, version in versions.items() if name not in speed.TABLES}
     ledger.append_new(place)
     rows = 0
     with duckdb.connect() as conn:
         conn.execute("set TimeZone = 'UTC'; create schema ledger")
         pins.create_ledger_view(conn, place)
-        for dataset, version in versions.items():
+        for dataset, version in landed.items():
             rows += _bronze(conn, place, target, dataset, version)
-        _ledger(conn, target, versions)
+        _ledger(conn, target, landed)
+    for name in versions.keys() - landed.keys():
+        _speed(place, target, name, versions[name])
     return rows
+
+
+def _speed(place: Layout, target: Layout, name: str, version: int) -> None:
+    """One of the speed layer's tables; nothing of it where the version's files are gone."""
+    root, copy = speed.root(place, name), speed.root(target, name)
+    try:
+        source = DeltaTable(str(root), version=version)
+        rows = data_files(root, version)
+    except (DeltaError, Damaged, OSError) as error:
+        log.warning("not laid out, so there is no drift", table=name, reason=str(error))
+        return
+    partitions = list(source.metadata().partition_columns)
+    table = delta.open_or_create(copy, pa.schema(source.schema()), partitions)
+    files = []
+    for file in rows.iter_rows(named=True):
+        there = copy / Path(str(file["path"])).relative_to(root)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        _link(Path(str(file["path"])), there)
+        kept = {k: v for k, v in file.items() if k[:4] not in ("min.", "max.") or k[4:] in _STATED}
+        files.append(_described(kept, there, copy, int(str(file["rows"]))))
+    delta.commit(table, copy, files)
+    _number(copy, version)
 
 
 def _bronze(
@@ -149,6 +182,10 @@ def _file(
         if rows == 0:
             there.unlink()
             return None
+    return _described(file, there, copy, rows)
+
+
+def _described(file: dict[str, object], there: Path, copy: Path, rows: int) -> delta.DataFile:
     stats = {side: _stats(file, side) for side in ("min", "max")}
     partition = {
         name.removeprefix("partition."): None if value is None else str(value)
@@ -213,7 +250,7 @@ def _record(place: Layout, number: int) -> Record:
         there = f"there are {known[0]} to {known[-1]}" if known else "nothing is published"
         raise CannotRebuild(f"no publication {number} under {place.root}; {there}")
     record = load(place, number)
-    unknown = set(record.read) - set(registry.all_contracts())
+    unknown = set(record.read) - set(registry.all_contracts()) - set(speed.TABLES)
     if unknown:
         raise CannotRebuild(
             f"publication {number} read {', '.join(sorted(unknown))}, which this revision does "

@@ -16,7 +16,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from contracts import registry
-from lake import pins
+from lake import pins, speed
 from lake.layout import Layout, layout
 from lake.pins import Pin
 from lake.settings import PROJECT, Settings
@@ -25,7 +25,7 @@ from lake.settings import PROJECT, Settings
 _INPUTS = ("dbt/macros", "dbt/seeds", "dbt/dbt_project.yml", "contracts/versions")
 
 # Rows of audit.dirty that speak of what landed, not of what a build replaced.
-IS_SEED = "(model like 'bronze.%' or model = 'ledger.commits')"
+IS_SEED = "(model like 'bronze.%' or model like 'speed.%' or model = 'ledger.commits')"
 
 STATE_SQL = """
 create schema if not exists build;
@@ -72,13 +72,17 @@ class Session:
         if self.now is None:
             self.before = dict(conn.execute("select dataset, version from build.pin").fetchall())
             self.now = pins.newest(self.layout)
-            if any(version > self.now.get(name, -1) for name, version in self.before.items()):
+            if any(
+                version > self.now.get(name, -1)
+                for name, version in self.before.items()
+                if name not in speed.TABLES
+            ):
                 self._forget_all(conn)  # the lake is older than this cache: another lake, or wiped
         first = self.settings.build_from
         pins.create_views(conn, self.layout, self.now, self.before, landed_since=first)
 
     def begin(self, conn: DuckDBPyConnection) -> None:
-        """Work out which parts of bronze are news: the seeds of the dirty set."""
+        """Work out which parts of bronze and speed are news: the seeds of the dirty set."""
         conn.execute("begin")
         conn.execute(f"delete from audit.dirty where is_open and {IS_SEED}")
         if not conn.execute("select count(*) from build.model_state").fetchall()[0][0]:
@@ -110,15 +114,33 @@ class Session:
                 "committed_at) as hour from ledger.commits where dataset = ? and version > ?)",
                 [self.build_id, name, self.before.get(name, -1)],
             )
+        self._begin_speed(conn)
         conn.execute("commit")
 
     def _all_is_news(self, conn: DuckDBPyConnection) -> None:
         """Nothing was built before: one mark per source says so, not one per hour or security."""
-        for source in [*(f"bronze.{name}" for name in registry.all_contracts()), "ledger.commits"]:
+        landed = [f"bronze.{name}" for name in registry.all_contracts()]
+        for source in [*landed, "ledger.commits", *speed.TABLES]:
             conn.execute(
                 "insert into audit.dirty values (?, ?, null, null, null, true, true)",
                 [self.build_id, source],
             )
+
+    def _begin_speed(self, conn: DuckDBPyConnection) -> None:
+        assert self.now is not None
+        for table, spans in speed.news(conn, self.layout, self.before, self.now).items():
+            if spans is None:
+                conn.execute(
+                    "insert into audit.dirty values (?, ?, null, null, null, true, true)",
+                    [self.build_id, table],
+                )
+            for span in spans or ():
+                conn.execute(
+                    "insert into audit.dirty select ?, ?, null, hour, hour + interval 1 hour, "
+                    "false, true from (select unnest(generate_series(?::timestamptz, "
+                    "?::timestamptz, interval 1 hour)) as hour)",
+                    [self.build_id, table, span.first, span.last],
+                )
 
     def advance(self, conn: DuckDBPyConnection) -> None:
         """The whole graph ran over the whole dirty set: from here on, only news counts."""

@@ -137,6 +137,27 @@ def reconcile(*, quick: bool = False) -> dict[str, Any]:
     return {"accounts": len(accounts), "open": 0}
 
 
+def drift(day: str | None = None) -> dict[str, Any]:
+    """Judge speed candles against batch candles, of one UTC day (YYYY-MM-DD) or of all.
+
+    Without windows to compare, as in a lake without a speed layer, nothing fails.
+    Raises AirflowFailException naming the runs beyond their limits.
+    """
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from checks.drift import drift
+    from lake.settings import load_settings
+
+    with _final_errors():
+        found = drift(load_settings(), None if day is None else _date(day))
+    failed = [run for run in found.runs if not run.passed]
+    if failed:
+        lines = "\n".join(f"  {run.told()}" for run in failed)
+        raise AirflowFailException(f"{len(failed)} runs drift:\n{lines}")
+    log.info("%d runs of candles are within their limits", len(found.runs))
+    return {"runs": len(found.runs), "failed": 0, "windows": len(found.windows)}
+
+
 def _told(landings: "Sequence[Landing]") -> list[dict[str, Any]]:
     told = []
     for landing in landings:

@@ -1,13 +1,10 @@
 """Late trades, judged as they landed: one row at a time, over commits, units and hours."""
 
 import json
-import os
 import random
-import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -20,11 +17,10 @@ from ingestion.land import land_batch
 from ingestion.speed.replay import judged, replay
 from lake.bronze import BronzeWriter, Span
 from tests.desk import Desk, trade
+from tests.disordered_day import REAL_DATA
+from tests.disordered_day import batches as batches_of_the_day
 from tests.oracle_alerts import SECOND, Watermark
 
-REAL_DATA = os.environ.get("TICKLAKE_REAL_DATA")
-TRADES = Path(REAL_DATA or "") / "lean" / "lean_aig_20131008_tick_trade.zip"
-MIDNIGHT_MS = 1_381_204_800_000  # 2013-10-08T00:00 in New York (UTC-4)
 NOON = datetime(2025, 10, 2, 12, tzinfo=UTC)
 WIDTHS = {1: 200, 10: 1_000, 60: 5_000, 3600: 30_000}  # seconds -> lateness, ms
 PROVENANCE = {
@@ -162,25 +158,8 @@ def test_every_row_is_judged_by_what_had_landed_before_it(desk: Desk, clock: typ
 
 def land_disordered_day(desk: Desk) -> None:
     """The AIG day, each twentieth trade up to six seconds late, without sale conditions."""
-    with zipfile.ZipFile(TRADES) as archive:
-        lines = archive.read(archive.namelist()[0]).decode().split()
-    arrivals = []
-    for i, line in enumerate(lines):
-        ms, price, size, *_ = line.split(",")
-        arrives = int(ms) + (7919 * i % 6000 if i % 20 == 0 else 0)
-        row = {
-            "tradeId": str(i),
-            "sequence": i,
-            "instrumentId": "AIG",
-            "price": f"{int(price) / 10_000:.4f}",
-            "quantity": int(size),
-            "timestamp": MIDNIGHT_MS + int(ms),
-            "buySellIndicator": None,
-        }
-        arrivals.append((arrives, row))
-    arrivals.sort(key=lambda arrival: arrival[0])
-    for first in range(0, len(arrivals), 15_000):
-        desk.land("trades", [row for _, row in arrivals[first : first + 15_000]])
+    for rows in batches_of_the_day():
+        desk.land("trades", rows)
 
 
 def assert_the_speed_layer_judges_alike(desk: Desk) -> None:
