@@ -126,3 +126,17 @@ def test_the_silver_account_of_orders_closes_over_what_was_filtered(desk: Desk) 
     assert (quantity.left, quantity.right, quantity.is_open) == (volume, volume, False)
     gateway = accounts["seen = passed + filtered + rejected", "orders"]
     assert (gateway.left, gateway.right, gateway.is_open) == (63, 63, False)
+
+
+def test_trades_that_share_the_sequence_of_a_match_are_trades_each_and_once(
+    desk: Desk, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Feeds without ids number matches, not trades: 5, 3 and 3 lots of one match, sent twice."""
+    match = [{**message(1, "T", msgId=None, sequence=7), "volume": volume} for volume in (5, 3, 3)]
+    matched = Desk(tmp_path_factory.mktemp("matched"), desk.target)
+    for delivery in ("a", "b"):
+        matched.land("orders", match, delivery_unit=delivery, unit=f"file:{delivery}")
+    matched.build()
+    assert matched.query("select count(*), sum(quantity) from silver.trades") == [(3, 11)]
+    copies = "select duplicate_by, count(*) from silver.trade_duplicates group by 1"
+    assert matched.query(copies) == [("content", 3)]

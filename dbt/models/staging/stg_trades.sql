@@ -26,7 +26,8 @@ with reported as (
         delivery_unit,
         batch,
         ingest_ts,
-        contract_version
+        contract_version,
+        null as dedup_rule
     from {{ source('bronze', 'trades') }}
 ),
 
@@ -56,7 +57,8 @@ passed as (
         delivery_unit,
         batch,
         ingest_ts,
-        contract_version
+        contract_version,
+        dedup_rule
     from {{ ref('stg_orders') }}
     where msg_type = 'T'
 ),
@@ -77,9 +79,10 @@ timed as (
 
 identified as (
     select
-        t.*,
+        t.* exclude (dedup_rule),
         {{ session_date() }} as session_date,
         case
+            when t.dedup_rule is not null then t.dedup_rule
             when t.trade_id is not null then 'identity'
             when t.sequence is not null then 'sequence'
             when t.delivery_unit is not null then 'content'
