@@ -45,7 +45,9 @@ seconds as (
         minute,
         sum(least(last_second, minute * 60 + 59) - greatest(first_second, minute * 60) + 1) as valid_seconds
     from (
-        select *, {{ numbers_within(step_of('first_second', 60), step_of('last_second', 60) ~ ' + 1') }} as minute
+        select
+            *,
+            {{ numbers_within(step_of('first_second', 60), step_of('last_second', 60) ~ ' + 1') }} as minute
         from steps
         where first_second <= last_second
     )
