@@ -5,7 +5,8 @@ import time
 import numpy as np
 
 from contracts import registry
-from ingestion.sources.kafka_records import Poll, lengths_of
+from ingestion.laid_out import lengths_of
+from ingestion.sources.kafka_records import Poll
 from ingestion.speed.engine import State
 from ingestion.speed.hearing import Hearing
 from ingestion.speed.settled import Settled
