@@ -8,6 +8,7 @@ TICKLAKE_SPEED_SHOW_SECONDS older. CPU is that of the following process alone.
 """
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -85,7 +86,7 @@ def main() -> None:
             f"speed {speed}: {one['rate']:,.0f} records/s, sender behind by at most "
             f"{one['behind_ms']:.0f} ms; durable p50 {one['p50_ms']:.0f} ms, "
             f"p95 {one['p95_ms']:.0f} ms; {one['us_per_record']:.2f} us CPU a record; "
-            f"peak {one['peak_mb']:.0f} MB"
+            f"peak {one['peak_mb']:.0f} MB; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
         )
     told = found["on"]["candle"]
     print(

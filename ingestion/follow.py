@@ -18,7 +18,8 @@ from ingestion.kafka_client import BrokerUnreachable, Topics
 from ingestion.land import Landing, Progress, steps
 from ingestion.sources.kafka import KafkaSource
 from ingestion.sources.kafka_origin import TopicGone
-from ingestion.speed.resident import SpeedLayer, Taken
+from ingestion.speed.hearing import Taken
+from ingestion.speed.resident import SpeedLayer
 from lake.bronze import BronzeWriter, PositionTaken
 from lake.layout import layout
 from lake.locks import Busy, held

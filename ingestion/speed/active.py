@@ -10,9 +10,9 @@ from contextlib import suppress
 import polars as pl
 
 from ingestion.speed.candles import CANDLES, candles_of, decimal
-from ingestion.speed.engine import State
 from ingestion.speed.landed import DATASETS
-from ingestion.speed.rules import Columns, rules
+from ingestion.speed.rules import Columns
+from ingestion.speed.settled import Settled
 from lake.layout import Layout, layout
 from lake.settings import Settings
 
@@ -43,12 +43,12 @@ def active_candles(lake: Settings | Layout, dataset: str | None = None) -> pl.Da
     return pl.concat(parts)
 
 
-def show(place: Layout, state: State, opened: Mapping[str, pl.DataFrame]) -> None:
+def show(place: Layout, settled: Settled, opened: Mapping[str, pl.DataFrame]) -> None:
     """Replace what is shown of a dataset by windows (schema windows.WINDOWS), by width."""
-    path = place.active_candles(state.dataset)
+    path = place.active_candles(settled.dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}")
-    _frame(state, opened).write_ipc(draft)
+    _frame(settled, opened).write_ipc(draft)
     draft.replace(path)
 
 
@@ -57,14 +57,14 @@ def hide(place: Layout, dataset: str) -> None:
     place.active_candles(dataset).unlink(missing_ok=True)
 
 
-def _frame(state: State, opened: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def _frame(settled: Settled, opened: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     every = pl.concat(
-        opened[w.name].with_columns(
-            width=pl.lit(w.name), is_final=pl.lit(False), bronze_version=pl.lit(state.version)
+        windows.with_columns(
+            width=pl.lit(width), is_final=pl.lit(False), bronze_version=pl.lit(settled.version)
         )
-        for w in rules().widths
+        for width, windows in opened.items()
     )
-    late = state.late.rename({"rows": "late_rows", "quantity": "late_units"})
+    late = settled.late.rename({"rows": "late_rows", "quantity": "late_units"})
     counted = every.join(
         late, on=["stream", "instrument_id", "width"], how="left", maintain_order="left"
     )
@@ -75,7 +75,7 @@ def _frame(state: State, opened: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         late_quantity=decimal("late_units", 8).fill_null(0),
         shown_at_ns=pl.lit(time.time_ns()),
     )
-    both = pl.concat([candles_of(counted, state.dataset), beside], how="horizontal")
+    both = pl.concat([candles_of(counted, settled.dataset), beside], how="horizontal")
     return both.select(pl.col(name).cast(dtype) for name, dtype in ACTIVE.items())
 
 

@@ -10,6 +10,7 @@ import structlog
 from ingestion.speed.engine import FINISHED, State
 from ingestion.speed.landed import DATASETS, landed_since
 from ingestion.speed.replay import replayed
+from ingestion.speed.settled import Settled
 from ingestion.speed.store import Store
 from lake import delta
 from lake.layout import Layout, layout
@@ -56,6 +57,10 @@ class Settler:
             if sum(part.height for part in self._pending) > MOST_PENDING:
                 self.flush()
         return rows
+
+    def settled(self) -> Settled:
+        """What is settled now, for other threads."""
+        return Settled.of(self.state, self.positions)
 
     def flush(self, *, end: bool = False) -> int:
         """Store what has finished; returns the number of candles.

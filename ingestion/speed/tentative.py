@@ -16,9 +16,10 @@ from contracts.base import Contract
 from ingestion.sources.kafka_records import Pending, Poll
 from ingestion.speed import windows
 from ingestion.speed.eligible import with_eligibility
-from ingestion.speed.engine import State, lateness, stream_of
+from ingestion.speed.engine import lateness, stream_of
 from ingestion.speed.landed import HEARD, normalised
 from ingestion.speed.rules import rules
+from ingestion.speed.settled import Settled
 from ingestion.speed.watermark import NOTHING
 from ingestion.wire import decode_wire
 
@@ -36,8 +37,8 @@ class Heard:
     units: Mapping[int, str]
 
 
-@dataclass
-class _Piece:
+@dataclass(frozen=True)
+class Piece:
     """Rows that were taken in together, and their windows."""
 
     rows: pl.DataFrame
@@ -46,66 +47,69 @@ class _Piece:
 
 @dataclass
 class Tentative:
-    """What of a dataset was heard and is not settled."""
+    """What of a dataset was heard and is not settled.
+
+    `pieces` is replaced, never changed: another thread may go on with the ones it took.
+    """
 
     contract: Contract
     max_record_bytes: int
-    _pieces: list[_Piece] = field(default_factory=list)
+    pieces: tuple[Piece, ...] = ()
     _next: dict[str, int] = field(default_factory=dict)  # first position not taken in, by unit
 
-    def add(self, heard: Sequence[Heard], state: State, settled: Mapping[str, int]) -> pl.Series:
-        """Take in what was heard and is not `settled` (first position that is not, by unit).
+    def add(self, heard: Sequence[Heard], settled: Settled) -> pl.Series:
+        """Take in what was heard and is not settled.
 
         Returns when each row that counts was received, ns since epoch UTC.
         """
         rows = _sound(self.contract, heard, self.max_record_bytes)
         for unit in rows["unit"].unique():
-            self._next[unit] = max(self._next.get(unit, 0), settled.get(unit, 0))
+            self._next[unit] = max(self._next.get(unit, 0), settled.positions.get(unit, 0))
         first = pl.col("unit").replace_strict(self._next, default=0, return_dtype=pl.Int64)
         rows = rows.filter(pl.col("position") >= first) if self._next else rows
         if rows.is_empty():
             return rows["recv_ts_ns"]
-        self._pieces.append(_Piece(rows, _windows(rows, state)))
+        self.pieces = (*self.pieces, Piece(rows, _windows(rows, settled)))
         for unit, last in rows.group_by("unit").agg(pl.col("position").max()).iter_rows():
             self._next[unit] = last + 1
         return rows["recv_ts_ns"]
 
-    def settle(self, positions: Mapping[str, int], state: State) -> None:
-        """Drop what lies before the positions, by unit: it is settled."""
-        mine = {unit: at for unit, at in positions.items() if unit in self._next}
+    def settle(self, settled: Settled) -> None:
+        """Drop what is settled now."""
+        mine = {unit: at for unit, at in settled.positions.items() if unit in self._next}
         if not mine:
             return
         for unit, position in mine.items():
             self._next[unit] = max(self._next[unit], position)
-        settled = pl.col("unit").replace_strict(mine, default=0, return_dtype=pl.Int64)
+        first = pl.col("unit").replace_strict(mine, default=0, return_dtype=pl.Int64)
         kept = []
-        for piece in self._pieces:
-            rows = piece.rows.filter(pl.col("position") >= settled)
+        for piece in self.pieces:
+            rows = piece.rows.filter(pl.col("position") >= first)
             if rows.height == piece.rows.height:
                 kept.append(piece)
             elif rows.height:
-                kept.append(_Piece(rows, _windows(rows, state)))
-        self._pieces = kept
+                kept.append(Piece(rows, _windows(rows, settled)))
+        self.pieces = tuple(kept)
 
     def forget(self) -> None:
         """Drop everything."""
-        self._pieces.clear()
+        self.pieces = ()
         self._next.clear()
 
-    def on_top_of(self, state: State) -> Windows:
-        """The open windows with what is on its way, by width."""
-        return {
-            w.name: windows.merged([state.windows(w), *(p.windows[w.name] for p in self._pieces)])
-            for w in rules().widths
-        }
+
+def on_top_of(settled: Settled, pieces: Sequence[Piece]) -> Windows:
+    """The open windows with what is on its way, by width."""
+    return {
+        name: windows.merged([opened, *(piece.windows[name] for piece in pieces)])
+        for name, opened in settled.windows.items()
+    }
 
 
-def _windows(rows: pl.DataFrame, state: State) -> Windows:
+def _windows(rows: pl.DataFrame, settled: Settled) -> Windows:
     """Windows of rows; those that are late already, as far as bronze has come, are left out."""
-    reached = {name: stream.watermark_ns for name, stream in state.streams.items()}
     streams = {unit: stream_of(unit) for unit in rows["unit"].unique()}
     stream = pl.col("unit").replace_strict(streams, return_dtype=pl.String)
-    seen = stream.replace_strict(reached, default=NOTHING, return_dtype=pl.Int64)
+    seen = stream.replace_strict(settled.watermarks, default=NOTHING, return_dtype=pl.Int64)
     judged = rows.with_columns(stream=stream, seen_ns=seen)
     judged = windows.ordered(with_eligibility(judged))
     return {w.name: windows.made(judged.filter(~lateness(judged, w)), w) for w in rules().widths}

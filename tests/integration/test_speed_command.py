@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from ingestion.speed import active
 from ingestion.speed.engine import State
 from ingestion.speed.replay import replay
+from ingestion.speed.settled import Settled
 from tests.desk import Desk, trade
 from tests.speed_rows import a_print, landed
 from ticklake.cli import app
@@ -59,7 +60,7 @@ def test_candles_shows_what_a_resident_process_is_making(desk: Desk) -> None:
     state = State("trades")
     state.advance(landed([(1, [a_print(0, 0.1, "99.5"), a_print(1, 0.2, "101")])]))
     opened = {width: state.open[width] for width in ("1s", "10s", "1m")}
-    active.show(desk.layout, state, opened)
+    active.show(desk.layout, Settled.of(state), opened)
     found = json.loads(run("candles", "AAPL", "--width", "1s", "--json"))
     assert [(row["open"], row["close"], row["vwap"], row["trade_count"]) for row in found] == [
         ("99.500000000", "101.000000000", "100.250000000", 2)
