@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from tests.desk import Desk, trade
 
 DAY = datetime(2025, 10, 2, tzinfo=UTC)
@@ -154,6 +156,7 @@ def test_a_build_without_news_publishes_nothing(desk: Desk) -> None:
     assert desk.build().number == first.number
 
 
+@pytest.mark.slow
 def test_duplicates_that_land_later_change_no_gold(desk: Desk) -> None:
     fill(desk)
     first = desk.build()
@@ -165,6 +168,7 @@ def test_duplicates_that_land_later_change_no_gold(desk: Desk) -> None:
     assert desk.query("select count(*) from silver.trade_duplicates") == [(50,)]
 
 
+@pytest.mark.slow
 def test_a_security_that_arrives_late_joins_the_trades_parked_for_it(desk: Desk) -> None:
     fill(desk)
     desk.build()
@@ -224,6 +228,7 @@ def test_a_ranged_build_recomputes_its_days_and_leaves_the_pin(desk: Desk) -> No
     assert desk.fingerprints() == incremental
 
 
+@pytest.mark.slow
 def test_a_lost_warehouse_is_rebuilt_from_bronze_and_publishes_nothing_new(desk: Desk) -> None:
     fill(desk)
     first = desk.build()
@@ -233,6 +238,7 @@ def test_a_lost_warehouse_is_rebuilt_from_bronze_and_publishes_nothing_new(desk:
     assert desk.fingerprints(leave_out=()) == shown
 
 
+@pytest.mark.slow
 def test_a_row_changed_behind_the_builds_back_is_put_right_by_a_ranged_build(desk: Desk) -> None:
     fill(desk)
     desk.build()

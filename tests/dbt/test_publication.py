@@ -280,6 +280,7 @@ def test_leaving_out_one_invariant_test_publishes_nothing_and_a_finding_may_be_l
     assert desk.build().pin["trades"]["version"] == 1
 
 
+@pytest.mark.slow
 def test_another_machine_builds_the_same_and_publishes_nothing_new(
     desk: Desk, tmp_path: Path
 ) -> None:

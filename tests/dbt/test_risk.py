@@ -16,6 +16,7 @@ from tests import oracle_risk as truth
 from tests.desk import Desk
 
 TICKLAKE_MODELS = "all"
+pytestmark = pytest.mark.slow  # its goldens run in every `make test`
 
 DAYS = (date(2025, 9, 30), date(2025, 10, 1), date(2025, 10, 2))
 INSTRUMENTS = {"AAPL": 175, "MSFT": 350, "BOND_1": 98}

@@ -131,6 +131,7 @@ def test_the_file_landed_again_changes_nothing(whole: Desk) -> None:
     assert whole.build() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [("head", "tail"), ("tail", "head")], ids="-then-".join)
 def test_two_overlapping_files_give_the_silver_and_gold_of_the_whole_one(
     whole: Desk, order: tuple[str, str], tmp_path: Path, target: Path
