@@ -1,5 +1,6 @@
 """ticklake demo: two generated market days through the whole house, then a look at the result."""
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -31,7 +32,10 @@ def demo() -> None:
     """
     from ingestion.generate.presets import make_plan
     from ticklake.services import stack
+    from ticklake.services.airflow_env import BY_THE_CLOCK
 
+    # The demo's days are the only ones to build: a scheduled run would keep the builder from them.
+    os.environ[BY_THE_CLOCK] = "False"
     settings, began = load_settings(), time.monotonic()
     plan = make_plan("demo", fault_share=FAULTS)
     try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 REPO = Path(__file__).resolve().parents[2]
 USER = "desk"
 HOST = "127.0.0.1"
+BY_THE_CLOCK = "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"  # False: runs by hand and backfills only
 PASSWORD = "TICKLAKE_AIRFLOW_PASSWORD"
 
 
@@ -55,8 +56,9 @@ def command(*arguments: str) -> list[str]:
 def environment(settings: "Settings") -> dict[str, str]:
     """The environment of every Airflow process here, also for a call of its command line.
 
-    AIRFLOW variables of the caller are dropped: those of another installation on this machine
-    must not lead us to its database. The password is dropped: tasks have no use for it.
+    AIRFLOW variables of the caller are dropped, but for BY_THE_CLOCK: those of another installation
+    on this machine must not lead us to its database. The password is dropped: tasks have no use
+    for it.
     Raises ServiceError where contracts are switched off.
     """
     from lake.settings import environment_of
@@ -65,7 +67,7 @@ def environment(settings: "Settings") -> dict[str, str]:
     inherited = {
         name: value
         for name, value in environment_of(settings).items()
-        if not name.startswith("AIRFLOW_") and name != PASSWORD
+        if (not name.startswith("AIRFLOW_") and name != PASSWORD) or name == BY_THE_CLOCK
     }
     tools = str(Path(sys.executable).parent)
     return {
