@@ -20,6 +20,7 @@ from lake.settings import PROJECT
 from tests.desk import Desk
 from tests.empty_lake import begin_as_empty
 
+COMMAND = [sys.executable, "-m", "ticklake.cli", "build", "--follow"]
 BUILD_S = 120.0  # on a busy machine
 
 
@@ -30,8 +31,7 @@ class Resident:
         self.rounds: list[dict[str, Any]] = []
         self._desk = desk
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ticklake.cli", "build", "--follow", "--json"]
-            + ["--every", str(every_s)],
+            [*COMMAND, "--json", "--every", str(every_s)],
             cwd=PROJECT,
             env={
                 **os.environ,

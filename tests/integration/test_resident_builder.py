@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from lake.layout import layout
 from lake.locks import held
 from lake.records import current
 from tests.desk import Desk, trade
-from tests.resident import BUILD_S, resident
+from tests.resident import BUILD_S, COMMAND, resident
 
 SEEDS = min(8, int(os.environ.get("TICKLAKE_SEEDS", "1")))
 TRADES = "select count(*) from silver.trades"
@@ -99,7 +98,7 @@ def test_ended_in_a_build_it_leaves_readers_whole_and_no_process(
 def test_a_second_one_is_refused_and_says_who_is_there(desk: Desk) -> None:
     with resident(desk) as follower:
         second = subprocess.run(
-            [sys.executable, "-m", "ticklake.cli", "build", "--follow"],
+            COMMAND,
             env={**os.environ, "LAKE_URI": str(desk.root)},
             capture_output=True,
             text=True,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,8 +46,8 @@ class Looks:
 
         monkeypatch.setattr(resident.pins, "versions", versions)
         monkeypatch.setattr(resident, "build", build)
-        monkeypatch.setattr(resident.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(resident.time, "sleep", self.sleep)
+        clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep)
+        monkeypatch.setattr(resident, "time", clock)
 
     told: list[Round]
     began: list[float]
