@@ -22,6 +22,8 @@ from lake.session import new_id
 from lake.settings import PROJECT, Settings, environment_of
 
 _RESULTS = {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"}
+_BEGUN = "LogStartLine"
+STARTED = "started"
 WAIT_FOR_OTHERS_S = 1800.0
 
 
@@ -42,6 +44,9 @@ class ModelResult:
     status: str
     seconds: float
     message: str = ""
+    schema: str = ""  # of what a model makes
+    judges: str = ""  # a test: the model it is about; empty where it looks at several
+    started: str = ""  # UTC, ISO 8601
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class BuildResult:
     warnings: list[str] = field(default_factory=list)
 
 
-Progress = Callable[[ModelResult, int], None]  # a finished node, and how many there are
+Progress = Callable[[ModelResult, int], None]
+"""Is told each node twice, and how many there are: with status STARTED, and when it has ended."""
 
 
 def build(
@@ -119,10 +125,12 @@ def _run(
             if event is None:
                 continue
             info, data = event["info"], event["data"]
-            if info["name"] in _RESULTS:
-                nodes.append(_node(data))
+            if info["name"] in _RESULTS or info["name"] == _BEGUN:
+                node = _node(data)
+                if node.status != STARTED:
+                    nodes.append(node)
                 if progress:
-                    progress(nodes[-1], int(data.get("total") or data.get("num_models") or 0))
+                    progress(node, int(data.get("total") or data.get("num_models") or 0))
             elif info["level"] == "error":
                 errors.append(info["msg"].strip())
     return nodes, errors, process.returncode
@@ -146,12 +154,16 @@ def _event(line: str) -> dict[str, Any] | None:
 
 def _node(data: dict[str, Any]) -> ModelResult:
     info = data["node_info"]
+    relation = info.get("node_relation") or {}
     return ModelResult(
         name=info["unique_id"].split(".")[2],
         kind=info["resource_type"],
         status=info["node_status"],
-        seconds=round(float(data["execution_time"]), 3),
+        seconds=round(float(data.get("execution_time", 0.0)), 3),
         message=f"{data['num_failures']} rows" if data.get("num_failures") else "",
+        schema=str(relation.get("schema") or ""),
+        judges=str(data.get("attached_node") or "").split(".")[-1],
+        started=f"{info['node_started_at']}+00:00" if info.get("node_started_at") else "",
     )
 
 

@@ -97,11 +97,12 @@ def build(
 
     Raises AirflowFailException when a model or an invariant test fails.
     """
-    from lake.build import BuildFailed, build
+    from lake.build import BuildFailed
     from lake.settings import load_settings
+    from ticklake.task_builds import build_in_task
 
     with _final_errors(BuildFailed):
-        built = build(
+        built = build_in_task(
             load_settings(),
             start=None if start is None else date.fromisoformat(start),
             end=None if end is None else date.fromisoformat(end),
