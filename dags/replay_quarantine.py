@@ -7,6 +7,8 @@ from airflow.sdk import Param, dag, task
 
 from contracts.codes import RejectCode
 from contracts.names import dataset_names
+from ticklake import flow_params
+from ticklake.flow_assets import BRONZE, announce, of_replay
 
 DOC = """
 ### replay_quarantine
@@ -15,6 +17,7 @@ Start it by hand after a contract was extended or a mapping mended; begin with `
 
 | task | does | promises |
 |---|---|---|
+| `check` | looks at the form | a moment in the future is refused at once |
 | `replay` | judges what is open and asked for | each lands once, also when killed or run twice |
 
 The log says per dataset how many were looked at, how many passed and why the others did not; the
@@ -54,12 +57,7 @@ PARAMS = {
         title="Landed since (UTC)",
         description="Only records that were landed at or after this moment. Empty: all of them.",
     ),
-    "dry_run": Param(
-        False,
-        type="boolean",
-        title="Dry run",
-        description="Say what would pass, and land nothing.",
-    ),
+    "dry_run": flow_params.dry_run("Say what would pass."),
 }
 
 
@@ -83,22 +81,24 @@ PARAMS = {
     },
 )
 def replay_quarantine() -> None:
-    """Replay."""
+    """Check, replay."""
 
-    @task(pool="lander")
-    def replay(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    @task
+    def check(params: Any = None) -> str | None:
+        from ticklake import flows_asked
+
+        return flows_asked.since(params["since"])
+
+    @task(pool="lander", outlets=[BRONZE])
+    def replay(since: Any, params: Any = None) -> list[dict[str, Any]]:
         from ticklake import flows_quarantine
 
-        asked = params or {}
-        return flows_quarantine.replay(
-            asked["dataset"],
-            asked["code"],
-            asked["source"],
-            asked["since"],
-            dry_run=asked["dry_run"],
-        )
+        asked = {key: params[key] for key in ("dataset", "code", "source", "dry_run")}
+        found = flows_quarantine.replay(**asked, since=since)
+        announce(BRONZE, None if params["dry_run"] else of_replay(found))
+        return found
 
-    replay()
+    replay(check())
 
 
 replay_quarantine()

@@ -76,9 +76,11 @@ def maintain(
     since = (now or datetime.now(UTC)) - timedelta(hours=settings.retention_h)
     try:
         with held(place.lock("maintain")):
-            ledger.append_new(place)
+            if not dry_run:
+                ledger.append_new(place)
             done = _compacted(settings, place, dry_run, progress or (lambda *_: None))
-            ledger.append_new(place)  # it has seen the new versions: what it has may be forgotten
+            if not dry_run:  # it has seen the new versions: what it has may be forgotten
+                ledger.append_new(place)
             return [*_cleaned(place, since, dry_run, done)]
     except Busy as busy:
         raise MaintenanceBusy(f"the lake is being maintained already: {busy}") from busy
@@ -166,7 +168,9 @@ def _cleaned(
         is_due = newest - delta_log.last_checkpoint(table.root)[0] > CHECKPOINT_AFTER
         if is_due and not dry_run:
             checkpoint(table.root)
-        until = _in_ledger(place, table) if table.key.startswith("bronze.") else None
+        until = None
+        if table.key.startswith("bronze."):
+            until = newest + 1 if dry_run else _in_ledger(place, table)
         old = retention.removable(table.root, since, table.needed, until)
         if not dry_run:
             old.remove()

@@ -1,7 +1,6 @@
 """What the `replay_quarantine` flow does, as a function: plain data in and out, as in flows.py."""
 
 import logging
-from datetime import UTC, datetime
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -30,6 +29,7 @@ def replay(
     from lake.quarantine import Wanted
     from lake.settings import load_settings
     from ticklake.commands.quarantine import told
+    from ticklake.flows_asked import moment_of
 
     try:
         settings = load_settings()
@@ -37,7 +37,7 @@ def replay(
             () if dataset == ALL else (dataset,),
             None if code == ALL else code,
             source or None,
-            _moment(since),
+            moment_of(since),
         )
     except (ValueError, LookupError) as error:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from error
@@ -55,10 +55,3 @@ def replay(
     if not found:
         log.info("nothing in quarantine is open and wanted")
     return found
-
-
-def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
