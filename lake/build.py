@@ -21,7 +21,10 @@ from lake.locks import Busy, held
 from lake.session import new_id
 from lake.settings import PROJECT, Settings, environment_of
 
-_RESULTS = {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"}
+_RESULTS = {
+    *("LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"),
+    "LogNodeNoOpResult",  # an exposure
+}
 _BEGUN = "LogStartLine"
 STARTED = "started"
 WAIT_FOR_OTHERS_S = 1800.0

@@ -57,6 +57,11 @@ class View:
         """Nodes that ended, in percent of all."""
         return 100.0 * len(self.log.nodes) / self.log.total if self.log.total else 0.0
 
+    @property
+    def is_publishing(self) -> bool:
+        """Have all nodes ended, and the build not?"""
+        return self.log.ended is None and len(self.log.nodes) >= self.log.total > 0
+
 
 def page(logs: Sequence[BuildLog], now: datetime | None = None) -> str:
     """The HTML of these builds; everything in it is escaped. `now` is for tests."""
@@ -112,7 +117,7 @@ def _lanes(log: BuildLog, scale: _Scale) -> list[list[Bar]]:
     """Nodes side by side as dbt's threads ran them: each in the first lane that is free."""
     lanes: list[list[Bar]] = []
     free: list[datetime] = []
-    for node in sorted(log.nodes, key=lambda n: n.started):
+    for node in sorted((n for n in log.nodes if n.seconds), key=lambda n: n.started):
         began = _began(node, log.began)
         ended = _ended(node, log.began)
         place = next((i for i, at in enumerate(free) if at <= began), len(lanes))
