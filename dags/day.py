@@ -29,7 +29,7 @@ Recomputes one UTC day, 00:00 to 24:00, from bronze and publishes only what diff
 
 With `dry_run` the log says what waits and which hours would be rebuilt; nothing is changed.
 `land` announces the asset `bronze` and `build` announces `gold`, where something changed;
-`reconcile` announces `closed_days`, which starts the flow of that name.
+`reconcile` announces `closed_days`, which starts the flow `reconcile`.
 
 **Backfill** from here: Trigger, then "Backfill", then the range. From a shell:
 
