@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -69,6 +69,9 @@ class BuildResult:
 Progress = Callable[[ModelResult, int], None]
 """Is told each node twice, and how many there are: with status STARTED, and when it has ended."""
 
+Dbt = Callable[[Sequence[str], Mapping[str, str], Callable[[str], None]], int]
+"""Runs dbt with arguments and an environment, hands on each line it prints; its exit code."""
+
 
 def build(
     settings: Settings,
@@ -78,65 +81,94 @@ def build(
     full_refresh: bool = False,
     select: Sequence[str] = (),
     progress: Progress | None = None,
+    dbt: Dbt | None = None,
+    wait_s: float = WAIT_FOR_OTHERS_S,
 ) -> BuildResult:
     """Build what changed, or the UTC days [start, end), and publish it.
+
+    `dbt` is how dbt is run, a process of its own each time unless given. Other builds are waited
+    for up to `wait_s` seconds.
 
     Raises BuildFailed if a model or an invariant test failed: readers keep what they had. Raises
     BuildBusy if another build did not end in time.
     """
-    arguments = ["build", "--project-dir", str(PROJECT / "dbt")]
-    arguments += ["--profiles-dir", str(PROJECT / "dbt"), "--log-format", "json"]
-    arguments += ["--target-path", str(settings.local / "dbt" / "target")]
-    arguments += ["--log-path", str(settings.local / "dbt" / "logs")]
+    arguments = ["build", *folders(settings), "--log-format", "json"]
     arguments += ["--full-refresh"] if full_refresh else []
     arguments += ["--select", *select] if select else []
     build_id = new_id()
-    environment = environment_of(settings) | {
-        "TICKLAKE_BUILD_ID": build_id,
-        "DBT_PROJECT_DIR": str(PROJECT / "dbt"),
-        "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
-    }
+    environment = dbt_environment(settings) | {"TICKLAKE_BUILD_ID": build_id}
     for name, day in (("TICKLAKE_BUILD_FROM", start), ("TICKLAKE_BUILD_TO", end)):
         if day is not None:
             environment[name] = day.isoformat()
-    with _one_at_a_time(settings):
-        nodes, errors, code = _run(arguments, environment, progress)
+    with _one_at_a_time(settings, wait_s):
+        nodes, errors, code = _run(dbt or dbt_process, arguments, environment, progress)
     return _result(settings, build_id, nodes, errors, code)
 
 
+def folders(settings: Settings) -> list[str]:
+    """Arguments that tell dbt where the project is, and where to keep what it makes of it."""
+    own = settings.local / "dbt"
+    project = ["--project-dir", str(PROJECT / "dbt"), "--profiles-dir", str(PROJECT / "dbt")]
+    return [*project, "--target-path", str(own / "target"), "--log-path", str(own / "logs")]
+
+
+def dbt_environment(settings: Settings) -> dict[str, str]:
+    """The environment that dbt runs in, from wherever it is started."""
+    return environment_of(settings) | {
+        "DBT_PROJECT_DIR": str(PROJECT / "dbt"),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
+    }
+
+
 @contextmanager
-def _one_at_a_time(settings: Settings) -> Iterator[None]:
+def _one_at_a_time(settings: Settings, wait_s: float) -> Iterator[None]:
     try:
-        with held(layout(settings).lock("build"), wait_s=WAIT_FOR_OTHERS_S):
+        with held(layout(settings).lock("build"), wait_s=wait_s):
             yield
     except Busy as busy:
-        raise BuildBusy(f"another build is still running after 30 minutes: {busy}") from busy
+        waited = f"after {wait_s / 60:.0f} minutes" if wait_s else "now"
+        raise BuildBusy(f"another build is still running {waited}: {busy}") from busy
 
 
 def _run(
-    arguments: list[str], environment: dict[str, str], progress: Progress | None
+    dbt: Dbt, arguments: Sequence[str], environment: Mapping[str, str], progress: Progress | None
 ) -> tuple[list[ModelResult], list[str], int]:
     nodes: list[ModelResult] = []
     errors: list[str] = []
-    command = [_dbt(), *arguments]
+
+    def on_line(line: str) -> None:
+        event = _event(line)
+        if event is None:
+            return
+        info, data = event["info"], event["data"]
+        if info["name"] in _RESULTS or info["name"] == _BEGUN:
+            node = _node(data)
+            if node.status != STARTED:
+                nodes.append(node)
+            if progress:
+                progress(node, int(data.get("total") or data.get("num_models") or 0))
+        elif info["level"] == "error":
+            errors.append(info["msg"].strip())
+
+    code = dbt(arguments, environment, on_line)
+    return nodes, errors, code
+
+
+def dbt_process(
+    arguments: Sequence[str], environment: Mapping[str, str], on_line: Callable[[str], None]
+) -> int:
+    """dbt as a shell runs it."""
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [_dbt(), *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            event = _event(line)
-            if event is None:
-                continue
-            info, data = event["info"], event["data"]
-            if info["name"] in _RESULTS or info["name"] == _BEGUN:
-                node = _node(data)
-                if node.status != STARTED:
-                    nodes.append(node)
-                if progress:
-                    progress(node, int(data.get("total") or data.get("num_models") or 0))
-            elif info["level"] == "error":
-                errors.append(info["msg"].strip())
-    return nodes, errors, process.returncode
+            on_line(line)
+    return process.returncode
 
 
 def _dbt() -> str:

@@ -34,11 +34,16 @@ def newest(layout: Layout) -> Pin:
 
     Beside the datasets it has the tables of the speed layer, where there is one.
     """
-    at_speed = speed.newest(layout)
-    versions = {name: ledger.bronze_version(layout, name) for name in registry.all_contracts()}
+    found = versions(layout)
     ledger.append_new(layout)
-    landed = {name: version for name, version in versions.items() if version is not None}
-    return {**landed, **at_speed}
+    return found
+
+
+def versions(layout: Layout) -> Pin:
+    """The same vector, read only: a look at the logs' newest names."""
+    at_speed = speed.newest(layout)
+    found = {name: ledger.bronze_version(layout, name) for name in registry.all_contracts()}
+    return {**{name: at for name, at in found.items() if at is not None}, **at_speed}
 
 
 _NO_FILES = pl.Schema(

@@ -1,9 +1,7 @@
 """Real Airflow: a backfill of five days from its command line while `live` keeps running."""
 
-import shutil
-import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,15 +10,14 @@ import psutil
 import pytest
 
 from checks.reconcile import reconcile
-from contracts import registry
 from ingestion.generate.plan import Plan
-from ingestion.generate.stream import stream, truth
+from ingestion.generate.stream import truth
 from ingestion.land import land_generated
-from ingestion.produce import produce
 from lake import lakehouse
 from lake.layout import layout
-from lake.settings import Settings, load_settings
+from lake.settings import Settings
 from tests.desk import Desk
+from tests.own_airflow import built_at_once, own_airflow, send
 from ticklake.services import airflow, processes, stack
 from ticklake.services.airflow_api import AirflowApi, Run
 from ticklake.services.airflow_env import log_in
@@ -37,29 +34,11 @@ TASKS = {
 PLAN = Plan(days=tuple(DAYS), quotes=6_000, trades=5_000, securities=500)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of an empty lake in a temporary folder, with Airflow and the broker up beside it."""
-    lake = tmp_path_factory.mktemp("lake")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAKE_URI", str(lake))
-        patch.delenv("LAKE_LOCAL", raising=False)
-        patch.delenv("TICKLAKE_INBOX", raising=False)
-        patch.delenv("TICKLAKE_AIRFLOW_PASSWORD", raising=False)
-        patch.setenv("TICKLAKE_KAFKA_BOOTSTRAP", f"127.0.0.1:{_free_port()}")
-        patch.setenv("TICKLAKE_AIRFLOW_PORT", str(_free_port()))
-        settings = load_settings()
-        try:
-            stack.up(settings)
-            yield settings
-        finally:
-            stack.down(settings)
+    with own_airflow(tmp_path_factory.mktemp("lake")) as settings:
+        yield settings
 
 
 @pytest.fixture
@@ -67,15 +46,6 @@ def client(settings: Settings) -> Iterator[AirflowApi]:
     """A client of that Airflow."""
     with airflow.api(settings) as api:
         yield api
-
-
-def _send(settings: Settings, days: Sequence[date]) -> None:
-    """Produce the quotes and trades of these days, as a desk's feeds would."""
-    for day in days:
-        for dataset in ("quotes", "trades"):
-            made = stream(PLAN, dataset, day)
-            topic = registry.get(dataset).topic
-            produce(settings, topic, made.keys, made.values, made.recv_ts_ms.tolist())
 
 
 def _backfilled(client: AirflowApi) -> list[Run]:
@@ -87,7 +57,7 @@ def test_a_backfill_from_the_command_line_and_live_runs_succeed_side_by_side(
 ) -> None:
     for day in DAYS:
         land_generated(settings, "securities", PLAN, day)
-    _send(settings, DAYS[:3])
+    send(settings, PLAN, DAYS[:3])
     created = airflow.run_cli(
         settings,
         *("backfill", "create", "--dag-id", "day", "--reprocess-behavior", "completed"),
@@ -96,7 +66,7 @@ def test_a_backfill_from_the_command_line_and_live_runs_succeed_side_by_side(
     assert created.returncode == 0, created.stdout + created.stderr
 
     live: list[str] = []
-    _send(settings, DAYS[3:])
+    send(settings, PLAN, DAYS[3:])
     deadline = time.monotonic() + 600
     while len(_backfilled(client)) < len(DAYS):
         assert time.monotonic() < deadline, client.runs("day", "backfill")
@@ -140,12 +110,8 @@ def test_the_backfill_doubled_and_lost_no_row(settings: Settings, client: Airflo
 def test_after_the_backfill_the_lake_equals_one_built_at_once_from_the_same_bronze(
     settings: Settings, tmp_path: Path
 ) -> None:
-    for part in ("bronze", "ledger"):
-        shutil.copytree(settings.root / part, tmp_path / "lake" / part)
-    clean = Desk(tmp_path / "lake", tmp_path / "target")
-    clean.build()
     used = Desk(settings.root, tmp_path / "target")
-    assert used.fingerprints() == clean.fingerprints()
+    assert used.fingerprints() == built_at_once(settings, tmp_path)
 
 
 def test_a_run_started_by_hand_recomputes_the_day_it_names(client: AirflowApi) -> None:

@@ -1,7 +1,9 @@
 """ticklake build and reconcile: make the tables, and judge them."""
 
+import signal
 from collections.abc import Sequence
 from datetime import datetime
+from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +14,7 @@ from ticklake.commands.ingest import JSON
 
 if TYPE_CHECKING:
     from checks.account import Account
+    from lake.resident import Round
 
 DAY = ["%Y-%m-%d"]
 
@@ -33,12 +36,22 @@ def build(
     select: Annotated[
         list[str] | None, typer.Option("--select", "-s", help="dbt selection; may be repeated")
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="stay, and build whenever something has landed")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.5, max=86_400, help="with --follow: seconds between builds")
+    ] = 5.0,
     json: Annotated[bool, JSON] = False,
 ) -> None:
     """Build what changed (or a range of days), test it, publish it. The same as `dbt build`."""
     from lake.build import STARTED, ModelResult
     from lake.build import build as run
 
+    if follow:
+        asked = [start and "--from", end and "--to", full_refresh and "--full-refresh"]
+        _follow(every, [name for name in [*asked, select and "--select"] if name], json=json)
+        return
     with console.progress("building") as bar:
 
         def done(node: ModelResult, total: int) -> None:
@@ -63,6 +76,48 @@ def build(
     )
     for warning in result.warnings:
         console.err.print(f"[yellow]finding:[/] {warning}")
+
+
+def _follow(every_s: float, asked: Sequence[str], *, json: bool) -> None:
+    """Build until Ctrl-C or SIGTERM, which end a build that runs: readers keep what they had."""
+    from lake.resident import Round, follow
+
+    settings = load_settings()
+    asked = [*asked, *(["TICKLAKE_BUILD_FROM"] if settings.build_from else [])]
+    if asked:
+        raise console.stop(f"--follow builds what lands; leave out {', '.join(asked)}", 2)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def told(done: Round) -> None:
+        if json:
+            console.out.print(_line(done), soft_wrap=True, markup=False)
+        elif done.result is None:
+            console.err.print(f"[bold red]error:[/] {done.why}", soft_wrap=True)
+        else:
+            found = done.result
+            news = f"publication {found.publication}" if found.published else found.reason
+            more = f", {len(found.warnings)} findings" if found.warnings else ""
+            console.out.print(f"{found.build_id}: {news}, {done.seconds:.1f} s{more}")
+
+    try:
+        follow(settings, told, every_s=every_s)
+    except KeyboardInterrupt:
+        console.err.print("stopped; readers have the last publication")
+
+
+def _line(done: "Round") -> str:
+    """A round as a line of JSON."""
+    found = done.result
+    return dumps(
+        {
+            "build_id": found.build_id if found else None,
+            "publication": found.publication if found else None,
+            "published": bool(found and found.published),
+            "seconds": round(done.seconds, 3),
+            "findings": found.warnings if found else [],
+            "why": done.why or (found.reason if found else ""),
+        }
+    )
 
 
 def reconcile(

@@ -44,12 +44,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class TaskRun:
-    """One task of a run. `seconds` is None until the task has ended."""
+    """One task of a run. Times are UTC and None until known, as `seconds`; so is the process."""
 
     task_id: str
     state: str | None
     try_number: int
     seconds: float | None
+    queued: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    pid: int | None = None
 
 
 class AirflowApi:
@@ -132,10 +136,12 @@ class AirflowApi:
         *,
         reprocess: str = "completed",
         max_active_runs: int = 4,
+        backwards: bool = False,
     ) -> int:
         """Start a backfill of the days `first`..`last`, both included, and return its id.
 
         `reprocess`: what is done about days that have a run: "none", "failed" or "completed".
+        `backwards`: the last day first. Raises ServiceError while another backfill of the DAG runs.
         """
         body = {
             "dag_id": dag_id,
@@ -144,8 +150,33 @@ class AirflowApi:
             "dag_run_conf": dict(conf or {}),
             "reprocess_behavior": reprocess,
             "max_active_runs": max_active_runs,
+            "run_backwards": backwards,
         }
         return int(self._call("POST", "/api/v2/backfills", json=body)["id"])
+
+    def cancel_backfill(self, number: int) -> None:
+        """Begin no more runs of a backfill; those that run go on."""
+        self._call("PUT", f"/api/v2/backfills/{number}/cancel")
+
+    def is_backfilled(self, number: int) -> bool:
+        """Has the backfill ended, or been cancelled?"""
+        return self._call("GET", f"/api/v2/backfills/{number}")["completed_at"] is not None
+
+    def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str] = ()) -> None:
+        """Forget how a run went, or these tasks and those after them: they are run again."""
+        if not task_ids:
+            path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/clear"
+            self._call("POST", path, json={"dry_run": False, "only_failed": False})
+            return
+        body = {
+            "dry_run": False,
+            "only_failed": False,
+            "dag_run_id": run_id,
+            "task_ids": list(task_ids),
+            "include_downstream": True,
+            "reset_dag_runs": True,
+        }
+        self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
 
     def runs(self, dag_id: str, run_type: str | None = None) -> list[Run]:
         """The DAG's runs, the one due first in front; `run_type` as Airflow says: "backfill"."""
@@ -168,7 +199,7 @@ class AirflowApi:
         """The tasks of a run."""
         where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         listed = self._call("GET", where)["task_instances"]
-        return [TaskRun(t["task_id"], t["state"], t["try_number"], t["duration"]) for t in listed]
+        return [_task(facts) for facts in listed]
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """What the task returned, as plain data."""
@@ -262,6 +293,19 @@ def _run(facts: Mapping[str, Any]) -> Run:
         interval_end=_maybe_time(facts["data_interval_end"]),
         started=_maybe_time(facts["start_date"]),
         ended=_maybe_time(facts["end_date"]),
+    )
+
+
+def _task(facts: Mapping[str, Any]) -> TaskRun:
+    return TaskRun(
+        task_id=facts["task_id"],
+        state=facts["state"],
+        try_number=facts["try_number"],
+        seconds=facts["duration"],
+        queued=_maybe_time(facts["queued_when"]),
+        started=_maybe_time(facts["start_date"]),
+        ended=_maybe_time(facts["end_date"]),
+        pid=facts["pid"],
     )
 
 
