@@ -65,6 +65,7 @@ PARAMS = {
     **flow_defaults(
         "day",
         run_timeout=timedelta(hours=12),
+        late_after=timedelta(hours=4),
         max_active_runs=4,
         tags=["backfill"],
     ),

@@ -42,6 +42,7 @@ PARAMS = {
     **flow_defaults(
         "live",
         run_timeout=timedelta(hours=1),
+        late_after=timedelta(minutes=20),
         retry_delay=timedelta(seconds=10),
         max_retry_delay=timedelta(minutes=2),
         # The desk's minutes come before a backfill's years.

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ticklake.failures import callbacks
+
 OWNER = "market-data"
 RETRIES = 3
 
@@ -22,6 +24,7 @@ def flow_defaults(
     max_retry_delay: timedelta = timedelta(minutes=5),
     max_active_runs: int = 1,
     priority_weight: int | None = None,
+    late_after: timedelta | None = None,
     tags: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Arguments for `@dag` of the flow of this name; schedule, params and docs are its own.
@@ -29,7 +32,8 @@ def flow_defaults(
     A task is tried `RETRIES` times again: after `retry_delay`, then twice as long each time, up
     to `max_retry_delay`. A run still going after `run_timeout` is failed. `priority_weight` is
     its tasks' place in the queue of every pool, whatever comes after them; None: Airflow's rule,
-    a task weighs as many as the tasks that wait for it.
+    a task weighs as many as the tasks that wait for it. A run that is not done `late_after` it
+    was queued is noted as late, and goes on. Every failure leaves a note: docs/failures.md.
     """
     tasks: dict[str, Any] = {
         "owner": OWNER,
@@ -37,6 +41,8 @@ def flow_defaults(
         "retry_delay": retry_delay,
         "retry_exponential_backoff": 2,
         "max_retry_delay": max_retry_delay,
+        "on_failure_callback": callbacks.task_failed,
+        "on_success_callback": callbacks.task_succeeded,
     }
     if priority_weight is not None:
         tasks |= {"priority_weight": priority_weight, "weight_rule": "absolute"}
@@ -48,5 +54,16 @@ def flow_defaults(
         "dagrun_timeout": run_timeout,
         "is_paused_upon_creation": False,
         "tags": [flow, *tags, OWNER],
+        "on_failure_callback": callbacks.run_failed,
+        "deadline": None if late_after is None else _deadline(late_after),
         "default_args": tasks,
     }
+
+
+def _deadline(late_after: timedelta) -> Any:
+    from airflow.sdk.definitions.callback import SyncCallback
+    from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+    return DeadlineAlert(
+        DeadlineReference.DAGRUN_QUEUED_AT, late_after, SyncCallback(callbacks.run_late)
+    )

@@ -7,11 +7,12 @@ raised as AirflowFailException, so that the desk hears of it at once and not aft
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from ticklake.flow_errors import AccountsOpen, CandlesDrift, final_errors
 
 if TYPE_CHECKING:
     from checks.reconcile import Account
@@ -59,7 +60,7 @@ def land(datasets: Sequence[str] = ()) -> list[dict[str, Any]]:
     from ingestion.land import land_inbox, land_topics
     from lake.settings import load_settings
 
-    with _final_errors():
+    with final_errors():
         settings = load_settings()
         landings = [*land_inbox(settings), *land_topics(settings, tuple(datasets))]
     return _told(landings)
@@ -78,7 +79,7 @@ def land_day(
     from ingestion.land import land_inbox, land_topics
     from lake.settings import load_settings
 
-    with _final_errors():
+    with final_errors():
         start, end = days_of(day, interval, run_type)
         settings = load_settings()
         landings: list[Landing] = []
@@ -97,10 +98,10 @@ def build(
 
     Raises AirflowFailException when a model or an invariant test fails.
     """
-    from lake.build import BuildFailed, build
+    from lake.build import build
     from lake.settings import load_settings
 
-    with _final_errors(BuildFailed):
+    with final_errors():
         built = build(
             load_settings(),
             start=None if start is None else date.fromisoformat(start),
@@ -122,17 +123,15 @@ def reconcile(*, quick: bool = False) -> dict[str, Any]:
 
     Raises AirflowFailException naming the accounts that do not close.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
     from checks.reconcile import reconcile
     from lake.settings import load_settings
 
-    with _final_errors():
+    with final_errors():
         accounts = reconcile(load_settings(), quick=quick)
-    unbalanced = [account for account in accounts if account.difference != 0]
-    if unbalanced:
-        lines = "\n".join(_line(account) for account in unbalanced)
-        raise AirflowFailException(f"{len(unbalanced)} accounts do not close:\n{lines}")
+        unbalanced = [account for account in accounts if account.difference != 0]
+        if unbalanced:
+            lines = "\n".join(_line(account) for account in unbalanced)
+            raise AccountsOpen(f"{len(unbalanced)} accounts do not close:\n{lines}")
     log.info("%d accounts close", len(accounts))
     return {"accounts": len(accounts), "open": 0}
 
@@ -143,17 +142,15 @@ def drift(day: str | None = None) -> dict[str, Any]:
     Without windows to compare, as in a lake without a speed layer, nothing fails.
     Raises AirflowFailException naming the runs beyond their limits.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
     from checks.drift import drift
     from lake.settings import load_settings
 
-    with _final_errors():
+    with final_errors():
         found = drift(load_settings(), None if day is None else _date(day))
-    failed = [run for run in found.runs if not run.passed]
-    if failed:
-        lines = "\n".join(f"  {run.told()}" for run in failed)
-        raise AirflowFailException(f"{len(failed)} runs drift:\n{lines}")
+        failed = [run for run in found.runs if not run.passed]
+        if failed:
+            lines = "\n".join(f"  {run.told()}" for run in failed)
+            raise CandlesDrift(f"{len(failed)} runs drift:\n{lines}")
     log.info("%d runs of candles are within their limits", len(found.runs))
     return {"runs": len(found.runs), "failed": 0, "windows": len(found.windows)}
 
@@ -201,15 +198,3 @@ def _day_at_or_after(moment: datetime) -> date:
     moment = moment.astimezone(UTC)
     whole = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     return moment.date() if moment == whole else moment.date() + timedelta(days=1)
-
-
-@contextmanager
-def _final_errors(*also: type[Exception]) -> Iterator[None]:
-    """Turn errors that come back on every try into one that Airflow does not retry."""
-    from airflow.sdk.exceptions import AirflowFailException
-
-    final: tuple[type[Exception], ...] = (ValueError, TypeError, LookupError, ImportError, *also)
-    try:
-        yield
-    except final as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
