@@ -11,7 +11,6 @@ from airflow.sdk import dag, task
 
 from ticklake.flow_defaults import flow_defaults
 
-A_MINUTE = timedelta(minutes=1)
 AN_HOUR = timedelta(hours=1)
 
 
@@ -97,7 +96,7 @@ def slow() -> None:
     build()
 
 
-@dag(**_flow("passing", late_after=timedelta(seconds=20)))
+@dag(**_flow("passing", late_after=timedelta(minutes=10)))
 def passing() -> None:
     """Fails where the file PASSING is not there, and is not late."""
 

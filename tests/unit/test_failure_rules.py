@@ -143,3 +143,15 @@ def test_every_command_of_ticklake_that_a_rule_names_exists() -> None:
             name, *rest = words[words.index("ticklake") + 1 :]
             options = {opt for parameter in commands[name].params for opt in parameter.opts}
             assert {word for word in rest if word.startswith("--")} <= options, rule.command
+
+
+def test_the_page_on_failures_has_a_line_for_every_rule_and_no_other() -> None:
+    page = (PROJECT / "docs" / "failures.md").read_text(encoding="utf-8")
+    table = page.partition("## Causes")[2].partition("##")[0]
+    lines = re.findall(r"^\| `(\w+)` \| (.+) \| `(.+)` \| (\w*) \|$", table, re.MULTILINE)
+    assert [line[0] for line in lines] == [rule.name for rule in everything()]
+    blank = re.compile(r"[{<]\w+[}>]")
+    for rule, (_, cause, command, again) in zip(everything(), lines, strict=True):
+        assert blank.sub("", cause) == blank.sub("", rule.cause)
+        assert blank.sub("", command.replace("\\|", "|")) == blank.sub("", rule.command)
+        assert again in ("", "yes" if rule.retry or rule.name == "process_lost" else "no")

@@ -193,7 +193,7 @@ def _of_deadline(run: Mapping[str, Any], deadline: Mapping[str, Any]) -> "Failur
         params=of_params(run.get("conf")),
         error=f"the run is {run['state']}, queued {since:%H:%M:%S}, due {due:%H:%M:%S} UTC",
         log=url,
-        **filled(BY_REASON["late"], lake=_lake(), flow=flow, run=run_id, log=url),
+        **filled(BY_REASON["late"], **_known(flow, url)),
     )
 
 
@@ -219,7 +219,6 @@ def _row(
         task, number, tries = ti.task_id, ti.try_number, (ti.max_tries or 0) + 1
         of = f"{task}/{ti.map_index}/{number}"
         url = ti.log_url
-    known = {"lake": _lake(), "flow": flow, "run": run_id, "log": url}
     return Failure(
         failure_id=f"{flow}/{run_id}/{kind}/{of}",
         noted_at=datetime.now(UTC),
@@ -234,7 +233,7 @@ def _row(
         params=of_params(getattr(run, "conf", None)),
         error=error,
         log=url if rule else "",
-        **(filled(rule, **known) if rule else {}),
+        **(filled(rule, **_known(flow, url)) if rule else {}),
     )
 
 
@@ -247,9 +246,15 @@ def _url(flow: str, run_id: str) -> str:
     return f"{base}/dags/{flow}/runs/{quote(run_id)}"
 
 
-def _lake() -> str:
+def _known(flow: str, log_url: str) -> dict[str, str]:
+    """What the blanks in rules are filled with."""
     settings = _settings()
-    return "LAKE_URI" if settings is None else str(settings.root)
+    return {
+        "lake": "LAKE_URI" if settings is None else str(settings.root),
+        "airflow": os.environ.get("AIRFLOW_HOME", "~/airflow"),
+        "flow": flow,
+        "log": log_url,
+    }
 
 
 def _time(moment: Any) -> datetime | None:

@@ -16,7 +16,8 @@ DO_AGAIN = "then clear the task: it does the same work again"
 class Rule:
     """Cause and remedy of a kind of error.
 
-    `command` is what to type next, as it is typed; {lake}, {flow}, {run} and {log} are filled in.
+    `command` is what to type next, as it is typed; {lake}, {airflow} (its home), {flow} and
+    {log} are filled in.
     `retry`: can trying again mend it? `errors` are names of classes, `words` a pattern.
     """
 
@@ -241,7 +242,7 @@ RULES = (
         "parameter",
         "the run was started with a parameter that cannot be",
         "start a new run with a right one: clearing this one would keep it",
-        "airflow dags trigger {flow}",
+        "AIRFLOW_HOME={airflow} airflow dags trigger {flow}",
         errors=("UnknownDataset", "UnknownCode", "UnknownTable"),
         words=r"has not begun \(it is|leave `day` empty|`day` must be a date",
     ),
@@ -289,8 +290,8 @@ MISTAKE = Rule(
 # Nobody raised an error in these: Airflow says what became of the run.
 LOST = Rule(
     "process_lost",
-    "the task's process ended without a word: it was killed, the system was out of memory, or the "
-    "machine or Airflow went down",
+    "the task's process ended without a word, or never began: it was killed, the system was out of "
+    "memory, or the machine or Airflow went down",
     f"see what killed it; nothing is half done; {DO_AGAIN}",
     "sudo dmesg -T | grep -i 'killed process' | tail",
 )
@@ -305,7 +306,7 @@ DEADLOCKED = Rule(
     "deadlock",
     "no task of the run can start any more",
     "clear the run",
-    "airflow dags list-runs {flow}",
+    "AIRFLOW_HOME={airflow} airflow dags list-runs {flow}",
 )
 LATE = Rule(
     "late",
