@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ _RESULTS = {
     *("LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"),
     "LogNodeNoOpResult",  # an exposure
 }
-_BEGUN = "LogStartLine"
+_BEGUN, _SKIPPED = "LogStartLine", "SkippingDetails"
 STARTED = "started"
 WAIT_FOR_OTHERS_S = 1800.0
 
@@ -141,8 +141,10 @@ def _run(
         if event is None:
             return
         info, data = event["info"], event["data"]
-        if info["name"] in _RESULTS or info["name"] == _BEGUN:
+        if info["name"] in {*_RESULTS, _BEGUN, _SKIPPED}:
             node = _node(data)
+            if info["name"] == _SKIPPED:
+                node = replace(node, status="skipped")
             if node.status != STARTED:
                 nodes.append(node)
             if progress:

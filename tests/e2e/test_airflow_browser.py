@@ -193,7 +193,9 @@ def test_the_log_of_a_broken_run_says_what_failed_and_what_to_do(
     pages.open("dags", "day", "runs", "broken")
     pages.wait_state("failed", RUN_S)
     pages.open("dags", "day", "runs", "broken", "tasks", "check")
-    expect(pages.page.locator("body")).to_contain_text("9990-01-01 has not begun")
+    for told in ("FAILED: day / check", "9990-01-01 has not begun", "ticklake doctor"):
+        expect(pages.page.locator("body")).to_contain_text(told)
+    pages.page.get_by_text("FAILED: day / check").first.scroll_into_view_if_needed()
     pages.picture("failure_note")
 
 

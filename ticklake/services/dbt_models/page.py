@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from lake.build import ModelResult
-from lake.build_log import RUNNING, BuildLog
+from lake.build_log import DONE, RUNNING, BuildLog
 from ticklake.task_builds import is_odd
 
 REFRESH_S = 2
@@ -137,7 +137,8 @@ def _around(log: BuildLog, scale: _Scale) -> list[Bar]:
     bars = [scale.bar("waiting, starting dbt", "around", log.began, _between(log.began, first))]
     if log.ended is not None:
         last = max(_ended(node, log.began) for node in log.nodes)
-        bars.append(scale.bar("publishing", "around", last, _between(last, log.ended)))
+        label = "publishing" if log.state == DONE else "ending"
+        bars.append(scale.bar(label, "around", last, _between(last, log.ended)))
     return bars
 
 
