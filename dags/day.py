@@ -1,12 +1,13 @@
 """The day flow: land a day's units, recompute the day from bronze, judge and close it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, dag, task
 
 from ticklake import flow_params
 from ticklake.flow_assets import BRONZE, CLOSED_DAYS, GOLD, announce, of_build, of_days, of_landing
+from ticklake.flow_defaults import flow_defaults
 
 DOC = """
 ### day
@@ -57,25 +58,17 @@ PARAMS = {
 
 
 @dag(
-    dag_id="day",
+    **flow_defaults(
+        "day",
+        run_timeout=timedelta(hours=12),
+        late_after=timedelta(hours=4),
+        max_active_runs=4,
+        tags=["backfill"],
+    ),
     # A preset or a bare cron string would give an interval of zero length.
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
-    # Early enough for any backfill: a run before it ends green without having done anything.
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=4,
-    dagrun_timeout=timedelta(hours=12),
-    is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["day", "backfill", "market-data"],
     doc_md=DOC,
-    default_args={
-        "owner": "market-data",
-        "retries": 3,
-        "retry_delay": timedelta(seconds=15),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=5),
-    },
 )
 def day() -> None:
     """Check, land, build, reconcile."""

@@ -1,12 +1,13 @@
 """The live flow: every five minutes, land what waits, build what it touched, judge the accounts."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import dag, task
 
 from ticklake import flow_params
 from ticklake.flow_assets import BRONZE, GOLD, announce, of_build, of_landing
+from ticklake.flow_defaults import flow_defaults
 
 DOC = """
 ### live
@@ -38,26 +39,18 @@ PARAMS = {
 
 
 @dag(
-    dag_id="live",
+    **flow_defaults(
+        "live",
+        run_timeout=timedelta(hours=1),
+        late_after=timedelta(minutes=20),
+        retry_delay=timedelta(seconds=10),
+        max_retry_delay=timedelta(minutes=2),
+        # The desk's minutes come before a backfill's years.
+        priority_weight=100,
+    ),
     schedule="*/5 * * * *",
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=1),
-    is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["live", "market-data"],
     doc_md=DOC,
-    default_args={
-        "owner": "market-data",
-        "retries": 3,
-        "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=2),
-        # The desk's minutes come before a backfill's years, in the queue of every pool.
-        "priority_weight": 100,
-        "weight_rule": "absolute",
-    },
 )
 def live() -> None:
     """Land, build, reconcile."""

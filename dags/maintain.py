@@ -1,11 +1,12 @@
 """The maintain flow: each night, put small files together, remove what nobody needs, verify."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import dag, task
 
 from ticklake import flow_params
+from ticklake.flow_defaults import flow_defaults
 
 DOC = """
 ### maintain
@@ -31,23 +32,15 @@ PARAMS = {
 
 
 @dag(
-    dag_id="maintain",
+    **flow_defaults(
+        "maintain",
+        run_timeout=timedelta(hours=6),
+        retry_delay=timedelta(minutes=5),
+        max_retry_delay=timedelta(minutes=30),
+    ),
     schedule="30 3 * * *",
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
-    is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["maintain", "market-data"],
     doc_md=DOC,
-    default_args={
-        "owner": "market-data",
-        "retries": 3,
-        "retry_delay": timedelta(minutes=5),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=30),
-    },
 )
 def maintain() -> None:
     """Maintain, then verify."""

@@ -1,12 +1,13 @@
 """The reconcile flow: once days are closed, every judgment of them, each a task that may be red."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import dag, task
 
 from ticklake import flow_params
 from ticklake.flow_assets import CLOSED_DAYS
+from ticklake.flow_defaults import flow_defaults
 
 DOC = """
 ### reconcile
@@ -44,26 +45,13 @@ PARAMS = {
 
 
 @dag(
-    dag_id="reconcile",
+    **flow_defaults("reconcile", run_timeout=timedelta(hours=2), tags=["quality"]),
     # Not by the clock: a day is judged when it is closed, also a backfilled one. Days that are
     # closed while a run judges wait, and the next run judges them together.
     schedule=[CLOSED_DAYS],
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
     max_active_tasks=1,  # a desk's cores belong to landing and building
-    dagrun_timeout=timedelta(hours=2),
-    is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["reconcile", "quality", "market-data"],
     doc_md=DOC,
-    default_args={
-        "owner": "market-data",
-        "retries": 3,
-        "retry_delay": timedelta(seconds=15),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=5),
-    },
 )
 def reconcile() -> None:
     """Check, then judge in five ways."""

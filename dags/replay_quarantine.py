@@ -1,6 +1,6 @@
 """The replay flow: rejected records are judged again by today's contracts, when somebody asks."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
@@ -9,6 +9,7 @@ from contracts.codes import RejectCode
 from contracts.names import dataset_names
 from ticklake import flow_params
 from ticklake.flow_assets import BRONZE, announce, of_replay
+from ticklake.flow_defaults import flow_defaults
 
 DOC = """
 ### replay_quarantine
@@ -62,23 +63,14 @@ PARAMS = {
 
 
 @dag(
-    dag_id="replay_quarantine",
+    **flow_defaults(
+        "replay_quarantine",
+        run_timeout=timedelta(hours=6),
+        tags=["quarantine"],
+    ),
     schedule=None,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
-    is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["replay_quarantine", "quarantine", "market-data"],
     doc_md=DOC,
-    default_args={
-        "owner": "market-data",
-        "retries": 3,
-        "retry_delay": timedelta(seconds=15),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=5),
-    },
 )
 def replay_quarantine() -> None:
     """Check, replay."""

@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from duckdb import DuckDBPyConnection
 
 from contracts import registry
-from lake import pins
+from lake import failures_table, pins
 from lake.durable import fault_point, sync_file, sync_folders
 from lake.files import arrow_schema, data_files, literal, quoted, relation
 from lake.layout import Layout
@@ -91,6 +91,7 @@ def _write_views(conn: DuckDBPyConnection, layout: Layout, record: Record) -> No
         conn.execute(f"create view {_name(key)} as {_table_sql(layout, key, table)}")
     _write_model_views(conn, {key: view.sql for key, view in views})
     pins.create_ledger_view(conn, layout)
+    failures_table.create_view(conn, layout)
     old = pins.grown(conn)
     for contract in registry.all_contracts().values():
         read = {name: facts["version"] for name, facts in record.read.items()}

@@ -92,14 +92,14 @@ def _compacted(
     """Compact bronze and ledger, and the published tables unless a build runs."""
     done: dict[str, Done] = {}
     moved = False
-    for table in [*_landed_tables(place), _ledger(place)]:
+    for table in [*_landed_tables(place), _ledger(place), _failures(place)]:
         if not delta_log.is_table(table.root):
             continue
         groups = compaction.small_files(table.root, settings.compact_rows)
         done[table.key] = _told(table.key, groups)
         if groups and not dry_run:
             compaction.compact(table.root, groups, settings, progress)
-            moved = moved or table.root == place.ledger
+            moved = moved or table.root in (place.ledger, place.failures)
     with ExitStack() as stack:
         republished = False
         busy = _keep_builds_away(stack, place)
@@ -201,6 +201,7 @@ def _tables(place: Layout, since: datetime) -> list[_Table]:
     return [
         *_landed_tables(place, records),
         _ledger(place),
+        _failures(place),
         *(_Table(key, place.table(*key.split(".")), needed) for key, needed in published.items()),
     ]
 
@@ -224,6 +225,10 @@ def _ledger(place: Layout) -> _Table:
     return _Table(
         "ledger.commits", place.ledger, {p[holds.LEDGER] for p in pins if holds.LEDGER in p}
     )
+
+
+def _failures(place: Layout) -> _Table:
+    return _Table("ledger.failures", place.failures, ())
 
 
 def _folders(place: Layout) -> list[Path]:

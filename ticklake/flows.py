@@ -8,10 +8,11 @@ raised as AirflowFailException, so that the desk hears of it at once and not aft
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
+
+from ticklake.flow_errors import AccountsOpen, CandlesDrift, final_errors
 
 if TYPE_CHECKING:
     from checks.reconcile import Account
@@ -84,17 +85,17 @@ def build(
     Raises AirflowFailException when a model or an invariant test fails.
     """
     from lake import news
-    from lake.build import BuildFailed, build
     from lake.layout import layout
     from lake.settings import load_settings
     from ticklake import flows_dry
     from ticklake.flows_asked import range_told
+    from ticklake.task_builds import build_in_task
 
-    with final_errors(BuildFailed):
+    with final_errors():
         if dry_run:
             return flows_dry.build(start, end, full_refresh=full_refresh)
         settings = load_settings()
-        built = build(
+        built = build_in_task(
             settings,
             start=None if start is None else date.fromisoformat(start),
             end=None if end is None else date.fromisoformat(end),
@@ -121,8 +122,6 @@ def reconcile(*, quick: bool = False, dry_run: bool = False) -> dict[str, Any]:
 
     Raises AirflowFailException naming the accounts that do not close.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
     from checks.reconcile import reconcile
     from lake.settings import load_settings
 
@@ -131,13 +130,13 @@ def reconcile(*, quick: bool = False, dry_run: bool = False) -> dict[str, Any]:
         return {"accounts": 0, "open": 0, "dry_run": True}
     with final_errors():
         accounts = reconcile(load_settings(), quick=quick)
-    unbalanced = [account for account in accounts if account.difference != 0]
-    if unbalanced:
-        lines = "\n".join(_line(account) for account in unbalanced)
-        raise AirflowFailException(
-            f"{len(unbalanced)} accounts do not close:\n{lines}\n"
-            "`ticklake reconcile` shows more: docs/reconciliation.md"
-        )
+        unbalanced = [account for account in accounts if account.difference != 0]
+        if unbalanced:
+            lines = "\n".join(_line(account) for account in unbalanced)
+            raise AccountsOpen(
+                f"{len(unbalanced)} accounts do not close:\n{lines}\n"
+                "`ticklake reconcile` shows more: docs/reconciliation.md"
+            )
     log.info("%d accounts close", len(accounts))
     return {"accounts": len(accounts), "open": 0}
 
@@ -148,8 +147,6 @@ def drift(days: Sequence[str] = ()) -> dict[str, Any]:
     Without windows to compare, as in a lake without a speed layer, nothing fails.
     Raises AirflowFailException naming the runs beyond their limits.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
     from checks.drift import DriftNotBuilt, drift
     from lake.settings import load_settings
 
@@ -164,9 +161,10 @@ def drift(days: Sequence[str] = ()) -> dict[str, Any]:
     failed = [run for run in runs if not run.passed]
     if failed:
         lines = "\n".join(f"  {run.told()}" for run in failed)
-        raise AirflowFailException(
-            f"{len(failed)} runs drift:\n{lines}\n`ticklake drift` says why: docs/drift.md"
-        )
+        with final_errors():
+            raise CandlesDrift(
+                f"{len(failed)} runs drift:\n{lines}\n`ticklake drift` says why: docs/drift.md"
+            )
     log.info("%d runs of candles are within their limits", len(runs))
     return {"runs": len(runs), "failed": 0, "windows": len(found.windows)}
 
@@ -195,15 +193,3 @@ def _told(landings: "Sequence[Landing]") -> list[dict[str, Any]]:
 def _line(account: "Account") -> str:
     sides = f"{account.left} against {account.right}, difference {account.difference}"
     return f"  {account.name} ({account.scope}): {sides} {account.detail}".rstrip()
-
-
-@contextmanager
-def final_errors(*also: type[Exception]) -> Iterator[None]:
-    """Turn errors that come back on every try into one that Airflow does not retry."""
-    from airflow.sdk.exceptions import AirflowFailException
-
-    final: tuple[type[Exception], ...] = (ValueError, TypeError, LookupError, ImportError, *also)
-    try:
-        yield
-    except final as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error

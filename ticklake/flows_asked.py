@@ -26,7 +26,7 @@ def days(
 
     Returns {"start": "YYYY-MM-DD", "end": the day after the last, "days": in words, "dry_run"}.
     """
-    from ticklake.flows import final_errors
+    from ticklake.flow_errors import final_errors
 
     with final_errors():
         _known(params.get("datasets") or ())
@@ -86,11 +86,10 @@ def judged_days(
     refused, and so is a lake without a publication.
     """
     from checks.expectations.published import chosen
-    from lake.lakehouse import NothingPublished
     from lake.settings import load_settings
-    from ticklake.flows import final_errors
+    from ticklake.flow_errors import final_errors
 
-    with final_errors(NothingPublished):
+    with final_errors():
         if day is not None:
             _begun(date_of("day", day), today or datetime.now(UTC).date())
         chosen(load_settings(), tables)
@@ -101,7 +100,7 @@ def judged_days(
 
 def since(text: str | None, now: datetime | None = None) -> str | None:
     """The moment from which on `replay_quarantine` looks, as it was given; it must have been."""
-    from ticklake.flows import final_errors
+    from ticklake.flow_errors import final_errors
 
     with final_errors():
         moment = moment_of(text)

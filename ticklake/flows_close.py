@@ -16,7 +16,7 @@ def condition(days: Sequence[str] = ()) -> dict[str, Any]:
     """
     from checks.condition import conditions
     from lake.settings import load_settings
-    from ticklake.flows import final_errors
+    from ticklake.flow_errors import final_errors
 
     with final_errors():
         found = conditions(load_settings(), days=_MOST_DAYS if days else 5)
@@ -42,7 +42,7 @@ def profile(days: Sequence[str] = ()) -> list[str]:
     from checks.profile.page import page
     from checks.profile.pictures import pictures
     from lake.settings import load_settings
-    from ticklake.flows import final_errors
+    from ticklake.flow_errors import final_errors
 
     links = []
     with final_errors():

@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+from ticklake.flow_errors import final_errors
+
 log = logging.getLogger(__name__)
 
 ALL = "all"
@@ -23,15 +25,13 @@ def replay(
 
     Raises AirflowFailException on a wrong parameter: trying again would not mend it.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
     from ingestion.replay import replay as judge_again
     from lake.quarantine import Wanted
     from lake.settings import load_settings
     from ticklake.commands.quarantine import told
     from ticklake.flows_asked import moment_of
 
-    try:
+    with final_errors():
         settings = load_settings()
         wanted = Wanted(
             () if dataset == ALL else (dataset,),
@@ -39,9 +39,7 @@ def replay(
             source or None,
             moment_of(since),
         )
-    except (ValueError, LookupError) as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
-    found = [told(replayed) for replayed in judge_again(settings, wanted, dry_run=dry_run)]
+        found = [told(replayed) for replayed in judge_again(settings, wanted, dry_run=dry_run)]
     verb = "would pass" if dry_run else "landed"
     for entry in found:
         still = ", ".join(f"{why} {n}" for why, n in entry["still_rejected"].items()) or "none"

@@ -45,7 +45,7 @@ def build(
     json: Annotated[bool, JSON] = False,
 ) -> None:
     """Build what changed (or a range of days), test it, publish it. The same as `dbt build`."""
-    from lake.build import ModelResult
+    from lake.build import STARTED, ModelResult
     from lake.build import build as run
 
     if follow:
@@ -55,7 +55,7 @@ def build(
     with console.progress("building") as bar:
 
         def done(node: ModelResult, total: int) -> None:
-            bar.advance(1, f"{node.kind} {node.name}", total)
+            bar.advance(int(node.status != STARTED), f"{node.kind} {node.name}", total)
 
         result = run(
             load_settings(),

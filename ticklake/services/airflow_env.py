@@ -131,6 +131,8 @@ def _airflow_variables(where: Path, on_port: int) -> dict[str, str]:
         # Runs queued before the server listens would fail with the defaults.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "8",
+        # Seconds that a failed task has for its note: on a busy machine 20 were seen not to do.
+        "AIRFLOW__CORE__TASK_SUCCESS_OVERTIME": "60",
         # Seconds after which a task that died with the machine is tried again, not 300.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
