@@ -63,7 +63,7 @@ class WarmDbt:
         on_line: Callable[[str], None],
     ) -> int:
         """Run dbt; its exit code, or minus the number of the signal that killed it."""
-        if self._server is None or self._made_of != state_of_code():
+        if not self._is_up() or self._made_of != state_of_code():
             self.stop()
             self._start()
         server = self._server
@@ -91,6 +91,9 @@ class WarmDbt:
             server.kill()
             server.wait()
         server.stdout.close()
+
+    def _is_up(self) -> bool:
+        return self._server is not None and self._server.poll() is None
 
     def _start(self) -> None:
         self._made_of = state_of_code()

@@ -81,6 +81,16 @@ def test_what_another_build_published_is_no_news(watched: tuple[Desk, Resident])
     assert desk.query(TRADES) == [(4,)]
 
 
+def test_the_process_that_keeps_dbt_warm_may_die(watched: tuple[Desk, Resident]) -> None:
+    desk, follower = watched
+    rounds = len(follower.rounds)
+    for process in follower.family()[1:]:
+        process.kill()
+    desk.land("trades", [trade(5, "15:05:00")])
+    assert follower.wait_rounds(rounds + 1)[-1]["published"]
+    assert desk.query(TRADES) == [(5,)]
+
+
 def test_a_second_one_is_refused_and_says_who_is_there(watched: tuple[Desk, Resident]) -> None:
     desk, follower = watched
     second = subprocess.run(
