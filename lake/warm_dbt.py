@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -84,7 +85,8 @@ class WarmDbt:
         if server is None:
             return
         assert server.stdin is not None and server.stdout is not None
-        server.stdin.close()
+        with suppress(BrokenPipeError):
+            server.stdin.close()
         try:
             server.wait(_STOP_S)
         except subprocess.TimeoutExpired:  # it had not come to listening yet
