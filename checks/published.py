@@ -41,7 +41,7 @@ def published(
     with duckdb.connect() as conn:
         conn.execute("set TimeZone = 'UTC'")
         try:
-            built = _built(conn, place, record)
+            built = built_totals(conn, place, record)
         except Exception as error:  # a broken log fails in many ways
             return [unreadable(NAME, control_totals.KEY, str(error))]
         for key, table in sorted(tables.items()):
@@ -55,7 +55,9 @@ def published(
     return [*_summed_up(looked), *(account for account in looked if account.is_open)]
 
 
-def _built(conn: DuckDBPyConnection, place: Layout, record: Record) -> dict[str, dict[str, Totals]]:
+def built_totals(
+    conn: DuckDBPyConnection, place: Layout, record: Record
+) -> dict[str, dict[str, Totals]]:
     """Table -> part -> what was built, as the publication states it."""
     stated = record.tables.get(control_totals.KEY)
     if stated is None:

@@ -1,8 +1,8 @@
-"""Airflow on one machine: SQLite, LocalExecutor, set up by environment variables alone.
+"""Airflow on one machine: LocalExecutor, set up by environment variables alone.
 
 Four processes (api-server, scheduler, dag-processor, triggerer), each a child of `processes`.
 The home is `<local>/airflow`; the interface listens on 127.0.0.1 only. What they are told is in
-`airflow_env`.
+`airflow_env`, and where their database lies in `airflow_database`.
 """
 
 import subprocess
@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
-from ticklake.services import processes
+from ticklake.services import airflow_database, processes
 from ticklake.services.airflow_api import AirflowApi
 from ticklake.services.airflow_env import (
     HOST,
@@ -92,7 +91,7 @@ def start(settings: "Settings", progress: Progress | None = None) -> LogIn:
         raise ServiceError(
             f"{HOST}:{port()} is taken by another program; stop it or set TICKLAKE_AIRFLOW_PORT"
         )
-    _migrate(settings, env, say)
+    airflow_database.migrate(home(settings), command(), env, say, cwd=REPO)
     say("starting Airflow")
     fresh: list[Child] = []
     for name, arguments in COMPONENTS.items():
@@ -176,23 +175,6 @@ def _is_read(dag: dict[str, object], since: datetime | None) -> bool:
     if dag.get("is_stale") or not isinstance(parsed, str):
         return False
     return since is None or datetime.fromisoformat(parsed) >= since
-
-
-def _migrate(settings: "Settings", env: dict[str, str], say: Progress) -> None:
-    """Bring the database to this version of Airflow; nothing to do where that was done."""
-    stamp = home(settings) / "migrated"
-    wanted = version("apache-airflow-core")
-    database = home(settings) / "airflow.db"
-    if database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
-        return
-    say("preparing Airflow's database (once)")
-    done = subprocess.run(
-        command("db", "migrate"), env=env, cwd=REPO, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise ServiceError(f"Airflow's database cannot be prepared:\n{tail}")
-    stamp.write_text(wanted, encoding="utf-8")
 
 
 def _refuse_the_dead(settings: "Settings") -> None:

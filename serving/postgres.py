@@ -1,0 +1,265 @@
+"""Publication to PostgreSQL: what readers of the lake see, readers of a database see too.
+
+One transaction per publication: rows of the parts that differ are replaced in all tables, and the
+copy says which publication it holds. A reader sees the publication before or the one after, and
+whoever copies may be killed at any moment: nothing has happened then.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from duckdb import DuckDBPyConnection
+
+from checks.published import built_totals
+from lake import lakehouse, postgres_copy
+from lake.durable import fault_point
+from lake.files import literal
+from lake.layout import Layout, layout
+from lake.postgres import PostgresError, PostgresUrl, connect, of_settings
+from lake.postgres_copy import SCHEMA, CopiedTable, Copy, name_of
+from lake.records import Record, current, folder_entry
+from lake.records import load as load_record
+from lake.settings import Settings
+from serving import postgres_tables as tables
+from serving.postgres_plan import Difference, chosen, difference, source_of, wanted
+
+LOCK_SECONDS = 60  # to wait for whoever holds a table that is to be replaced whole
+
+
+class CopyRefused(RuntimeError):
+    """The database is not to be written to; the message says why and what to do next."""
+
+
+@dataclass(frozen=True)
+class TableCopied:
+    """What was done with one table. `how`: made, changed, removed."""
+
+    table: str
+    how: str
+    rows: int
+    parts: int
+    gone: int
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a publication to PostgreSQL came to; `copied` is False where it was there already."""
+
+    publication: int
+    where: str
+    copied: bool
+    tables: Sequence[TableCopied]
+    standing: int  # tables that the database holds
+
+    @property
+    def rows(self) -> int:
+        """Rows that were copied."""
+        return sum(table.rows for table in self.tables)
+
+
+def publish_postgres(
+    settings: Settings,
+    *,
+    full_refresh: bool = False,
+    take_over: bool = False,
+    progress: tables.Progress | None = None,
+) -> Copied:
+    """Make the database that TICKLAKE_POSTGRES names hold the current publication.
+
+    Where it does already, nothing is read and nothing written. `full_refresh` copies all tables
+    anew; `take_over` replaces what another lake put there. Raises PostgresError, CopyRefused,
+    ChoiceError, NothingPublished.
+    """
+    url, place = of_settings(settings), layout(settings)
+    record = current(place)
+    if record is None:
+        raise lakehouse.NothingPublished(
+            f"nothing is published under {place.root}; land data and run `ticklake build`"
+        )
+    keys = chosen(settings.postgres_tables, record)
+    connection = connect(url)  # says in clear words what is in the way
+    version = int(connection.server_version)
+    connection.close()
+    with _transaction(url) as cursor:
+        before = _begin(cursor, place, record, url, take_over)
+        choice = " ".join(keys)
+        same = before is not None and (before.number, before.choice) == (record.number, choice)
+        if same and before is not None and not full_refresh and not take_over:
+            return Copied(record.number, url.where, False, (), len(before.tables))
+        trusted = {} if before is None or take_over else before.tables
+        with _source(settings, place, record) as conn:
+            run = _Run(cursor, conn, place, record, version, progress or (lambda *_: None))
+            done = run.copy(keys, {} if full_refresh else trusted, before)
+        _state(cursor, place, record, choice)
+        fault_point("postgres.stated")
+        cursor.connection.commit()
+        fault_point("postgres.committed")
+    return Copied(record.number, url.where, True, done, len(keys))
+
+
+@dataclass
+class _Run:
+    """One publication on its way."""
+
+    cursor: Any
+    conn: DuckDBPyConnection
+    place: Layout
+    record: Record
+    version: int
+    progress: tables.Progress
+
+    def copy(
+        self, keys: Sequence[str], trusted: "dict[str, CopiedTable] | Any", before: Copy | None
+    ) -> list[TableCopied]:
+        """Bring every table to this publication; those that are new take their names at the end,
+        so that readers wait for no more than a rename."""
+        built = built_totals(self.conn, self.place, self.record)
+        done: list[TableCopied] = []
+        drafts: list[tuple[str, str]] = []
+        for key in keys:
+            known = trusted.get(key)
+            if known is not None and known.source == source_of(key, self.record):
+                continue
+            found = wanted(self.conn, self.place, self.record, key, built)
+            shape = tables.shape_of(found, self.version)
+            what = difference(found, str(shape), known)
+            if what.made:
+                drafts.append((key, f"{key.split('.')[1]}_{self.record.number}_new"))
+                self._make(what, shape, drafts[-1][1])
+            elif what.changed or what.gone:
+                assert known is not None
+                tables.delete(self.cursor, what, len(known.parts))
+                fault_point("postgres.deleted")
+                self._load(what, key.split(".")[1])
+            self._remember(what)
+            if what.made or what.changed or what.gone:
+                how = "made" if what.made else "changed"
+                counts = (what.rows, len(what.changed), len(what.gone))
+                done.append(TableCopied(key, how, *counts))
+        standing = before.tables if before else {}
+        removed = sorted(standing.keys() - set(keys))
+        for key in removed:
+            self.cursor.execute(f"drop table if exists {name_of(key)}")
+            self._forget(key)
+        for key, draft in drafts:
+            tables.put_in_place(self.cursor, key, draft)
+        return [*done, *(TableCopied(key, "removed", 0, 0, 0) for key in removed)]
+
+    def _make(self, what: Difference, shape: tables.Shape, draft: str) -> None:
+        tables.make(self.cursor, what.table.key, shape, draft)
+        self._load(what, draft)
+        number = self.record.number
+        tables.finish(self.cursor, what.table.key, shape, draft, what.table.cut, number)
+
+    def _load(self, what: Difference, into: str) -> None:
+        key = what.table.key
+        copied = tables.load(self.cursor, self.conn, what.table, what.changed, into, self.progress)
+        if copied != what.rows:
+            raise CopyRefused(
+                f"{key}: its files hold {copied} rows, and {what.rows} were built; nothing was "
+                "copied: see `ticklake reconcile`"
+            )
+        fault_point("postgres.loaded")
+
+    def _forget(self, key: str) -> None:
+        for table in ("tables", "parts"):
+            self.cursor.execute(f"delete from {SCHEMA}.{table} where table_name = {literal(key)}")
+
+    def _remember(self, what: Difference) -> None:
+        """Write down what the table holds from here on."""
+        key, cut = what.table.key, what.table.cut
+        self._forget(key)
+        values = (key, what.shape, cut.by, cut.column, what.table.source)
+        row = ", ".join(map(literal, values))
+        self.cursor.execute(f"insert into {SCHEMA}.tables values ({row})")
+        parts = [(name, part) for name, part in sorted(what.table.parts.items())]
+        columns = {
+            "table_name": [key] * len(parts),
+            "part": [name for name, _ in parts],
+            "row_count": pa.array([part.rows for _, part in parts], pa.int64()),
+            "fingerprint": [part.fingerprint for _, part in parts],
+            "sums": [part.sums_text() for _, part in parts],
+        }
+        if parts:
+            told = pa.table(columns)
+            self.cursor.adbc_ingest("parts", told, mode="append", db_schema_name=SCHEMA)
+
+
+@contextmanager
+def _transaction(url: PostgresUrl) -> Iterator[Any]:
+    """A cursor in a transaction that is rolled back unless it was committed."""
+    from adbc_driver_manager import Error
+    from adbc_driver_postgresql import dbapi
+
+    try:
+        with dbapi.connect(url.text()) as connection, connection.cursor() as cursor:
+            cursor.execute(f"set local lock_timeout = '{LOCK_SECONDS}s'")
+            cursor.execute("set local timezone = 'UTC'")
+            yield cursor
+    except Error as error:
+        raise PostgresError(f"{url.setting}, {url.where}: {_explained(str(error), url)}") from None
+
+
+def _explained(said: str, url: PostgresUrl) -> str:
+    lower = said.lower()
+    if "permission denied" in lower or "must be owner" in lower:
+        return (
+            f"{said}\nuser {url.user!r} must own what is published, and may make schemas: "
+            "grant create on database ... to ..."
+        )
+    if "depend" in lower and "drop" in lower:
+        return f"{said}\ndrop what depends on it (views of yours), publish, make it again"
+    if "lock timeout" in lower:
+        return f"{said}\na reader holds a table that is to be replaced; end its transaction"
+    return f"{said}\nnothing was changed; publish again when that is mended"
+
+
+def _begin(
+    cursor: Any, place: Layout, record: Record, url: PostgresUrl, take_over: bool
+) -> Copy | None:
+    """Take the lock, and look what the database holds. Raises CopyRefused."""
+    cursor.execute(f"select pg_try_advisory_xact_lock({postgres_copy.LOCK})")
+    if not cursor.fetchone()[0]:
+        raise CopyRefused(f"another publication to {url.where} is on its way; let it end")
+    for statement in postgres_copy.STATEMENTS:
+        cursor.execute(statement)
+    found = postgres_copy.read(cursor)
+    if found is not None and not take_over and not _is_ours(place, record, found):
+        raise CopyRefused(
+            f"{url.where} holds publication {found.number} of another lake, {found.lake}; name "
+            "another database, or replace it: ticklake postgres publish --take-over"
+        )
+    return found
+
+
+def _is_ours(place: Layout, record: Record, found: Copy) -> bool:
+    """Is what stands there an earlier publication of this lake, or the current one?"""
+    if found.number > record.number:
+        return False
+    if not folder_entry(place, found.number).exists():
+        return found.lake == str(place.root)
+    return load_record(place, found.number).build_id == found.build_id
+
+
+def _state(cursor: Any, place: Layout, record: Record, choice: str) -> None:
+    values = (record.build_id, record.published_at, record.revision, str(place.root), choice)
+    row = ", ".join(map(literal, values))
+    cursor.execute(f"delete from {SCHEMA}.publication")
+    cursor.execute(f"insert into {SCHEMA}.publication values ({record.number}, {row})")
+
+
+@contextmanager
+def _source(settings: Settings, place: Layout, record: Record) -> Iterator[DuckDBPyConnection]:
+    """The views of exactly this publication, whatever is published meanwhile."""
+    with duckdb.connect() as conn:
+        conn.execute("set TimeZone = 'UTC'")
+        conn.execute("set preserve_insertion_order = false")
+        conn.execute("set disabled_optimizers = 'top_n_window_elimination'")
+        conn.execute(f"set memory_limit = '{settings.build_memory}'")
+        conn.execute(f"set threads = {settings.build_threads}")
+        lakehouse.write_views(conn, place, record)
+        yield conn
