@@ -52,7 +52,7 @@ def published(
                 looked.append(unreadable(NAME, key, str(error)))
             if progress:
                 progress(key, len(tables))
-    return [*_summed_up(looked), *(account for account in looked if account.is_open)]
+    return [*summed_up(looked), *(account for account in looked if account.is_open)]
 
 
 def built_totals(
@@ -205,7 +205,8 @@ def _look(key: str, part: str) -> str:
     return f'ticklake sql "from {key} where {hour} = timestamptz {moment}"'
 
 
-def _summed_up(lines: Sequence[Account]) -> list[Account]:
+def summed_up(lines: Sequence[Account], name: str = NAME) -> list[Account]:
+    """Closed lines of tables (their scopes are schema.table), a line for each schema."""
     closed = [account for account in lines if not account.is_open]
     if not closed:
         return []
@@ -217,7 +218,7 @@ def _summed_up(lines: Sequence[Account]) -> list[Account]:
         }
     )
     return [
-        line(NAME, f"{schema}: {tables} tables, {parts} parts", rows, rows)
+        line(name, f"{schema}: {tables} tables, {parts} parts", rows, rows)
         for schema, tables, parts, rows in frame.group_by("schema", maintain_order=True)
         .agg(pl.col("table").n_unique(), pl.len(), pl.col("rows").sum())
         .iter_rows()

@@ -6,10 +6,10 @@ The URL holds a password: no message, log or repr here shows it.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lake.settings import Settings, SettingsError
+
 if TYPE_CHECKING:
     from sqlalchemy import URL
-
-    from lake.settings import Settings
 
 CONNECT_SECONDS = 10
 _SCHEMES = {"postgres", "postgresql", "postgresql+psycopg2", "postgresql+asyncpg"}
@@ -51,7 +51,7 @@ class PostgresUrl:
 
 
 def parsed(text: str, setting: str) -> PostgresUrl:
-    """The URL that a setting holds. Raises PostgresError, without showing it, where it is none."""
+    """The URL that a setting holds. Raises SettingsError, without showing it, where it is none."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -60,17 +60,17 @@ def parsed(text: str, setting: str) -> PostgresUrl:
     except (ArgumentError, ValueError):
         url = None
     if url is None or url.drivername not in _SCHEMES or not url.database:
-        raise PostgresError(
+        raise SettingsError(
             f"{setting} must be a URL of a PostgreSQL database, for example {EXAMPLE}; characters "
             "like @ : / in the password are written %40 %3A %2F"
         )
     return PostgresUrl(setting, url)
 
 
-def of_settings(settings: "Settings") -> PostgresUrl:
-    """The database that is published to. Raises PostgresError where none is named."""
+def of_settings(settings: Settings) -> PostgresUrl:
+    """The database that is published to. Raises SettingsError where none is named."""
     if settings.postgres is None:
-        raise PostgresError(
+        raise SettingsError(
             f"no PostgreSQL is published to; set TICKLAKE_POSTGRES, for example to {EXAMPLE}"
         )
     return parsed(settings.postgres.get_secret_value(), "TICKLAKE_POSTGRES")

@@ -125,7 +125,9 @@ class _Run:
             if known is not None and known.source == source_of(key, self.record):
                 continue
             found = wanted(self.conn, self.place, self.record, key, built)
-            shape = tables.shape_of(found, self.version)
+            unique = tables.key_of(found)
+            is_null = tables.has_nulls(self.conn, found, unique, known)
+            shape = tables.shape_of(found, unique, is_null, self.version)
             what = difference(found, str(shape), known)
             if what.made:
                 drafts.append((key, f"{key.split('.')[1]}_{self.record.number}_new"))

@@ -17,6 +17,7 @@ from lake.layout import Layout
 from lake.postgres_copy import WHOLE, CopiedTable, Cut, Part, name_of
 from lake.published_table import PART, files_by_part
 from lake.records import Published, Record
+from lake.settings import SettingsError
 
 _HOUR = re.compile(r"^\d{4}-\d\d-\d\dT\d\d$")
 _KEY = re.compile(r"^[0-9a-f]$")
@@ -24,7 +25,7 @@ _TZ = "TIMESTAMP WITH TIME ZONE"
 _BESIDE = re.compile(r"\b(ledger|quarantine|bronze)\.")  # what no table of a publication names
 
 
-class ChoiceError(ValueError):
+class ChoiceError(SettingsError):
     """TICKLAKE_POSTGRES_TABLES chooses what is not there."""
 
 

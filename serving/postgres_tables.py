@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection
 
 from checks.expectations.models import models
 from lake.files import names, quoted
-from lake.postgres_copy import Cut, name_of
+from lake.postgres_copy import CopiedTable, Cut, name_of
 from serving.postgres_plan import Difference, Wanted
 
 BATCH_ROWS = 100_000
@@ -58,21 +58,41 @@ class Shape:
         return f"{self.columns}; {self.constraint}"
 
 
-def shape_of(table: Wanted, version: int) -> Shape:
-    """The definition of a table on a server of this version (150004: 15.4).
+def shape_of(table: Wanted, key: Sequence[str], has_nulls: bool, version: int) -> Shape:
+    """The definition of a table with this key on a server of this version (150004: 15.4).
 
-    Its key is what the model's yml says. A key whose columns may be null is a unique constraint, in
-    which nulls count as equal where the server can do that.
+    A key that may be null is a unique constraint, in which nulls count as equal where the server
+    can do that.
     """
     columns = ", ".join(f"{quoted(name)} {postgres_type(kind)}" for name, kind in table.columns)
-    model = models().get(table.key)
-    if model is None or not model.key or not set(model.key) <= {name for name, _ in table.columns}:
-        return Shape(columns)
-    if set(model.key) <= model.never_null:
-        how = "primary key"
-    else:
+    how = "primary key"
+    if has_nulls:
         how = "unique nulls not distinct" if version >= _NULLS_NOT_DISTINCT else "unique"
-    return Shape(columns, f"{how} ({names(model.key)})")
+    return Shape(columns, f"{how} ({names(key)})" if key else "")
+
+
+def key_of(table: Wanted) -> tuple[str, ...]:
+    """The columns that no two rows of a table share, as the model's yml says; empty: none."""
+    model = models().get(table.key)
+    key = model.key if model else ()
+    return key if set(key) <= {name for name, _ in table.columns} else ()
+
+
+def has_nulls(
+    conn: DuckDBPyConnection, table: Wanted, key: Sequence[str], copied: CopiedTable | None
+) -> bool:
+    """Is a column of the key null in a row that was copied, or is to be copied?"""
+    if not key:
+        return False
+    if copied is not None and copied.shape.partition("; ")[2].startswith("unique"):
+        return True
+    known = copied.parts if copied is not None and copied.cut == table.cut else {}
+    parts = [name for name, part in table.parts.items() if known.get(name) != part]
+    missing = " or ".join(f"{quoted(name)} is null" for name in key)
+    rows = table.rows_of(parts)
+    return bool(
+        conn.execute(f"select coalesce(bool_or({missing}), false) from {rows}").fetchall()[0][0]
+    )
 
 
 def make(cursor: Any, key: str, shape: Shape, draft: str) -> None:

@@ -22,6 +22,7 @@ from ticklake.commands import (
     listen,
     look,
     maintain,
+    postgres,
     profile,
     prove,
     quarantine,
@@ -54,6 +55,7 @@ for group in (
     expect,
     quarantine,
     maintain,
+    postgres,
     services,
     demo,
     export,
@@ -62,7 +64,7 @@ for group in (
 
 
 # Errors that the rooms raise on purpose carry their own remedy; others are ours to debug.
-ROOMS = {"contracts", "lake", "ingestion", "checks", "ml", "ticklake"}
+ROOMS = {"contracts", "lake", "ingestion", "checks", "ml", "serving", "ticklake"}
 
 
 def main() -> None:

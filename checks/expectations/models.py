@@ -51,16 +51,6 @@ class Model:
     rules: tuple[Rule, ...]
     key: tuple[str, ...] = ()
 
-    @property
-    def never_null(self) -> frozenset[str]:
-        """The columns that are always known."""
-        return frozenset(
-            column
-            for rule in self.rules
-            if rule.kind == "not_null" and rule.severity == "error"
-            for column in rule.columns
-        )
-
 
 @dataclass(frozen=True)
 class _Test:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lake.postgres import PostgresError, PostgresUrl, connect, parsed
+from lake.settings import SettingsError
 from ticklake.services.processes import ServiceError
 
 OURS = "TICKLAKE_AIRFLOW_DATABASE"
@@ -39,7 +40,7 @@ def server() -> PostgresUrl | None:
         if own:
             return parsed(own, OURS)
         return parsed(airflows, AIRFLOWS) if airflows.startswith("postgres") else None
-    except PostgresError as error:
+    except SettingsError as error:
         raise ServiceError(str(error)) from None
 
 
