@@ -116,7 +116,8 @@ def read(cursor: Any) -> Copy | None:
         key: CopiedTable(shape, Cut(by, column), source, parts.get(key, {}))
         for key, shape, by, column, source in cursor.fetchall()
     }
-    return Copy(*found, tables=tables)
+    number, build_id, lake, choice = found
+    return Copy(number, build_id, lake, choice, tables)
 
 
 def name_of(key: str) -> str:

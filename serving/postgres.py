@@ -27,6 +27,7 @@ from lake.settings import Settings
 from serving import postgres_tables as tables
 from serving.postgres_plan import Difference, chosen, difference, source_of, wanted
 
+DRAFT = "_ticklake_new"  # the end of a table's name until it is whole
 LOCK_SECONDS = 60  # to wait for whoever holds a table that is to be replaced whole
 
 
@@ -130,7 +131,7 @@ class _Run:
             shape = tables.shape_of(found, unique, is_null, self.version)
             what = difference(found, str(shape), known)
             if what.made:
-                drafts.append((key, f"{key.split('.')[1]}_{self.record.number}_new"))
+                drafts.append((key, f"{key.split('.')[1]}{DRAFT}"))
                 self._make(what, shape, drafts[-1][1])
             elif what.changed or what.gone:
                 assert known is not None
@@ -154,8 +155,7 @@ class _Run:
     def _make(self, what: Difference, shape: tables.Shape, draft: str) -> None:
         tables.make(self.cursor, what.table.key, shape, draft)
         self._load(what, draft)
-        number = self.record.number
-        tables.finish(self.cursor, what.table.key, shape, draft, what.table.cut, number)
+        tables.finish(self.cursor, what.table.key, shape, draft, what.table.cut)
 
     def _load(self, what: Difference, into: str) -> None:
         key = what.table.key

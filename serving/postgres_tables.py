@@ -102,19 +102,15 @@ def make(cursor: Any, key: str, shape: Shape, draft: str) -> None:
     cursor.execute(f"create table {quoted(schema)}.{quoted(draft)} ({shape.columns})")
 
 
-def finish(cursor: Any, key: str, shape: Shape, draft: str, cut: Cut, number: int) -> None:
-    """Give a filled table its key, and an index by which its parts are found.
-
-    Their names hold the number of the publication: those of the table before still stand.
-    """
-    schema, name = key.split(".")
-    target = f"{quoted(schema)}.{quoted(draft)}"
+def finish(cursor: Any, key: str, shape: Shape, draft: str, cut: Cut) -> None:
+    """Give a filled table its key, and an index by which its parts are found."""
+    target = f"{quoted(key.partition('.')[0])}.{quoted(draft)}"
     if shape.constraint:
-        named = quoted(f"{name}_key_{number}")
+        named = quoted(f"{draft}_key")
         cursor.execute(f"alter table {target} add constraint {named} {shape.constraint}")
     if cut.by != "all":
         part = quoted(cut.column) if cut.by == "hour" else f"left(md5({quoted(cut.column)}), 1)"
-        cursor.execute(f"create index {quoted(f'{name}_part_{number}')} on {target} (({part}))")
+        cursor.execute(f"create index {quoted(f'{draft}_part')} on {target} (({part}))")
 
 
 def put_in_place(cursor: Any, key: str, draft: str) -> None:
@@ -122,6 +118,9 @@ def put_in_place(cursor: Any, key: str, draft: str) -> None:
     schema, name = key.split(".")
     cursor.execute(f"drop table if exists {name_of(key)}")
     cursor.execute(f"alter table {quoted(schema)}.{quoted(draft)} rename to {quoted(name)}")
+    for suffix in ("key", "part"):
+        named = f"{quoted(schema)}.{quoted(f'{draft}_{suffix}')}"
+        cursor.execute(f"alter index if exists {named} rename to {quoted(f'{name}_{suffix}')}")
 
 
 def delete(cursor: Any, difference: Difference, copied_parts: int) -> None:

@@ -94,9 +94,9 @@ class Postgres:
             self._process.wait(timeout=30)
             self._process = None
 
-    def create(self, database: str) -> str:
-        """Make a database; returns its URL."""
-        self.query(f'create database "{database}"')
+    def create(self, database: str, template: str = "template1") -> str:
+        """Make a database, as a copy of another; returns its URL."""
+        self.query(f'create database "{database}" template "{template}"')
         return self.url(database)
 
     def query(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
