@@ -5,7 +5,7 @@ copy says which publication it holds. A reader sees the publication before or th
 whoever copies may be killed at any moment: nothing has happened then.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,24 +15,22 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from checks.published import built_totals
-from lake import lakehouse, postgres_copy
+from lake import lakehouse
+from lake.control_totals import Totals
 from lake.durable import fault_point
 from lake.files import literal
 from lake.layout import Layout, layout
-from lake.postgres import PostgresError, PostgresUrl, connect, of_settings
+from lake.postgres import connect, of_settings
 from lake.postgres_copy import SCHEMA, CopiedTable, Copy, name_of
-from lake.records import Record, current, folder_entry
-from lake.records import load as load_record
+from lake.records import Record, current
 from lake.settings import Settings
 from serving import postgres_tables as tables
 from serving.postgres_plan import Difference, chosen, difference, source_of, wanted
+from serving.postgres_transaction import CopyRefused, begin, state, transaction
+
+__all__ = ["Copied", "CopyRefused", "TableCopied", "publish_postgres"]
 
 DRAFT = "_ticklake_new"  # the end of a table's name until it is whole
-LOCK_SECONDS = 60  # to wait for whoever holds a table that is to be replaced whole
-
-
-class CopyRefused(RuntimeError):
-    """The database is not to be written to; the message says why and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +83,17 @@ def publish_postgres(
     connection = connect(url)  # says in clear words what is in the way
     version = int(connection.server_version)
     connection.close()
-    with _transaction(url) as cursor:
-        before = _begin(cursor, place, record, url, take_over)
+    with transaction(url) as cursor:
+        before = begin(cursor, place, record, url, take_over)
         choice = " ".join(keys)
         same = before is not None and (before.number, before.choice) == (record.number, choice)
         if same and before is not None and not full_refresh and not take_over:
             return Copied(record.number, url.where, False, (), len(before.tables))
-        trusted = {} if before is None or take_over else before.tables
+        trusted = {} if before is None or take_over or full_refresh else before.tables
         with _source(settings, place, record) as conn:
             run = _Run(cursor, conn, place, record, version, progress or (lambda *_: None))
-            done = run.copy(keys, {} if full_refresh else trusted, before)
-        _state(cursor, place, record, choice)
+            done = run.copy(keys, trusted, before)
+        state(cursor, place, record, choice)
         fault_point("postgres.stated")
         cursor.connection.commit()
         fault_point("postgres.committed")
@@ -114,48 +112,56 @@ class _Run:
     progress: tables.Progress
 
     def copy(
-        self, keys: Sequence[str], trusted: "dict[str, CopiedTable] | Any", before: Copy | None
+        self, keys: Sequence[str], trusted: Mapping[str, CopiedTable], before: Copy | None
     ) -> list[TableCopied]:
         """Bring every table to this publication; those that are new take their names at the end,
-        so that readers wait for no more than a rename."""
+        so that readers wait for no more than a rename. `trusted` is what may be left standing."""
         built = built_totals(self.conn, self.place, self.record)
-        done: list[TableCopied] = []
-        drafts: list[tuple[str, str]] = []
-        for key in keys:
-            known = trusted.get(key)
-            if known is not None and known.source == source_of(key, self.record):
-                continue
-            found = wanted(self.conn, self.place, self.record, key, built)
-            unique = tables.key_of(found)
-            is_null = tables.has_nulls(self.conn, found, unique, known)
-            shape = tables.shape_of(found, unique, is_null, self.version)
-            what = difference(found, str(shape), known)
-            if what.made:
-                drafts.append((key, f"{key.split('.')[1]}{DRAFT}"))
-                self._make(what, shape, drafts[-1][1])
-            elif what.changed or what.gone:
-                assert known is not None
-                tables.delete(self.cursor, what, len(known.parts))
-                fault_point("postgres.deleted")
-                self._load(what, key.split(".")[1])
-            self._remember(what)
-            if what.made or what.changed or what.gone:
-                how = "made" if what.made else "changed"
-                counts = (what.rows, len(what.changed), len(what.gone))
-                done.append(TableCopied(key, how, *counts))
+        news = [
+            self._table(key, trusted.get(key), built)
+            for key in keys
+            if key not in trusted or trusted[key].source != source_of(key, self.record)
+        ]
         standing = before.tables if before else {}
         removed = sorted(standing.keys() - set(keys))
         for key in removed:
             self.cursor.execute(f"drop table if exists {name_of(key)}")
             self._forget(key)
-        for key, draft in drafts:
-            tables.put_in_place(self.cursor, key, draft)
-        return [*done, *(TableCopied(key, "removed", 0, 0, 0) for key in removed)]
+        for what in news:
+            if what.made:
+                tables.put_in_place(self.cursor, what.table.key, _draft(what))
+        told = [
+            TableCopied(
+                what.table.key,
+                "made" if what.made else "changed",
+                what.rows,
+                len(what.changed),
+                len(what.gone),
+            )
+            for what in news
+            if what.made or what.changed or what.gone
+        ]
+        return [*told, *(TableCopied(key, "removed", 0, 0, 0) for key in removed)]
 
-    def _make(self, what: Difference, shape: tables.Shape, draft: str) -> None:
-        tables.make(self.cursor, what.table.key, shape, draft)
-        self._load(what, draft)
-        tables.finish(self.cursor, what.table.key, shape, draft, what.table.cut)
+    def _table(
+        self, key: str, known: CopiedTable | None, built: Mapping[str, Mapping[str, Totals]]
+    ) -> Difference:
+        """Bring one table to this publication; one that is made anew has its draft's name."""
+        found = wanted(self.conn, self.place, self.record, key, built)
+        unique = tables.key_of(found)
+        is_null = tables.has_nulls(self.conn, found, unique, known)
+        shape = tables.shape_of(found, unique, is_null, self.version)
+        what = difference(found, str(shape), known)
+        if what.made:
+            tables.make(self.cursor, key, shape, _draft(what))
+            self._load(what, _draft(what))
+            tables.finish(self.cursor, key, shape, _draft(what), found.cut)
+        elif known is not None and (what.changed or what.gone):
+            tables.delete(self.cursor, what, len(known.parts))
+            fault_point("postgres.deleted")
+            self._load(what, key.split(".")[1])
+        self._remember(what)
+        return what
 
     def _load(self, what: Difference, into: str) -> None:
         key = what.table.key
@@ -191,67 +197,8 @@ class _Run:
             self.cursor.adbc_ingest("parts", told, mode="append", db_schema_name=SCHEMA)
 
 
-@contextmanager
-def _transaction(url: PostgresUrl) -> Iterator[Any]:
-    """A cursor in a transaction that is rolled back unless it was committed."""
-    from adbc_driver_manager import Error
-    from adbc_driver_postgresql import dbapi
-
-    try:
-        with dbapi.connect(url.text()) as connection, connection.cursor() as cursor:
-            cursor.execute(f"set local lock_timeout = '{LOCK_SECONDS}s'")
-            cursor.execute("set local timezone = 'UTC'")
-            yield cursor
-    except Error as error:
-        raise PostgresError(f"{url.setting}, {url.where}: {_explained(str(error), url)}") from None
-
-
-def _explained(said: str, url: PostgresUrl) -> str:
-    lower = said.lower()
-    if "permission denied" in lower or "must be owner" in lower:
-        return (
-            f"{said}\nuser {url.user!r} must own what is published, and may make schemas: "
-            "grant create on database ... to ..."
-        )
-    if "depend" in lower and "drop" in lower:
-        return f"{said}\ndrop what depends on it (views of yours), publish, make it again"
-    if "lock timeout" in lower:
-        return f"{said}\na reader holds a table that is to be replaced; end its transaction"
-    return f"{said}\nnothing was changed; publish again when that is mended"
-
-
-def _begin(
-    cursor: Any, place: Layout, record: Record, url: PostgresUrl, take_over: bool
-) -> Copy | None:
-    """Take the lock, and look what the database holds. Raises CopyRefused."""
-    cursor.execute(f"select pg_try_advisory_xact_lock({postgres_copy.LOCK})")
-    if not cursor.fetchone()[0]:
-        raise CopyRefused(f"another publication to {url.where} is on its way; let it end")
-    for statement in postgres_copy.STATEMENTS:
-        cursor.execute(statement)
-    found = postgres_copy.read(cursor)
-    if found is not None and not take_over and not _is_ours(place, record, found):
-        raise CopyRefused(
-            f"{url.where} holds publication {found.number} of another lake, {found.lake}; name "
-            "another database, or replace it: ticklake postgres publish --take-over"
-        )
-    return found
-
-
-def _is_ours(place: Layout, record: Record, found: Copy) -> bool:
-    """Is what stands there an earlier publication of this lake, or the current one?"""
-    if found.number > record.number:
-        return False
-    if not folder_entry(place, found.number).exists():
-        return found.lake == str(place.root)
-    return load_record(place, found.number).build_id == found.build_id
-
-
-def _state(cursor: Any, place: Layout, record: Record, choice: str) -> None:
-    values = (record.build_id, record.published_at, record.revision, str(place.root), choice)
-    row = ", ".join(map(literal, values))
-    cursor.execute(f"delete from {SCHEMA}.publication")
-    cursor.execute(f"insert into {SCHEMA}.publication values ({record.number}, {row})")
+def _draft(what: Difference) -> str:
+    return f"{what.table.key.split('.')[1]}{DRAFT}"
 
 
 @contextmanager

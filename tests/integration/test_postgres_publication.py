@@ -1,5 +1,6 @@
 """What is published, copied to a real PostgreSQL: equal, all at once, and only what changed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import duckdb
 import psycopg2
 import pytest
+from typer.testing import CliRunner
 
 from checks.reconcile import Account, reconcile
 from lake.settings import PROJECT, Settings, SettingsError, load_settings
@@ -22,6 +24,7 @@ from serving.postgres import Copied, CopyRefused, publish_postgres
 from tests.desk import Desk, trade
 from tests.empty_lake import begin_as_empty
 from tests.postgres_server import Postgres, postgres_server
+from ticklake.cli import app
 
 CHOICE = "gold.*,audit.*,silver.*,-audit.dirty,-gold.depth_1s,-gold.candles_dense,-silver.sessions"
 HOURS = (13, 14, 15)
@@ -259,7 +262,7 @@ def test_readers_see_one_publication_or_the_other(late: Place) -> None:
 @pytest.mark.parametrize(
     ("point", "is_there"),
     [
-        ("postgres.deleted", False),
+        pytest.param("postgres.deleted", False, marks=pytest.mark.slow),
         pytest.param("postgres.loaded:3", False, marks=pytest.mark.slow),
         ("postgres.stated", False),
         pytest.param("postgres.committed", True, marks=pytest.mark.slow),
@@ -330,10 +333,21 @@ def test_without_the_setting_there_is_no_line_and_no_publication(first: Place) -
         publish_postgres(settings)
 
 
-def test_the_log_of_the_server_and_the_output_hold_no_password(first: Place) -> None:
-    done = _published_in_a_process(first.copied("quiet"))
-    assert "ublication" in done.stdout
-    assert first.server.password not in done.stdout + done.stderr + first.server.log()
+def test_the_command_says_what_it_did_and_nowhere_is_the_password(
+    late: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = late.copied("told")
+    monkeypatch.setenv("LAKE_URI", str(place.desk.root))
+    monkeypatch.setenv("TICKLAKE_POSTGRES", place.server.url("told"))
+    monkeypatch.setenv("TICKLAKE_POSTGRES_TABLES", CHOICE)
+    first = CliRunner().invoke(app, ["postgres", "publish", "--json"])
+    again = CliRunner().invoke(app, ["postgres", "publish", "--json"])
+    told = json.loads(first.stdout)
+    assert (told["publication"], told["copied"], told["standing"]) == (3, True, len(place.tables()))
+    assert {t["how"] for t in told["tables"]} == {"changed"}
+    assert json.loads(again.stdout)["copied"] is False
+    shown = first.output + again.output + place.server.log()
+    assert place.server.password not in shown
 
 
 def test_values_of_every_type_arrive_as_they_are(server: Postgres) -> None:
