@@ -23,7 +23,7 @@ def test_it_publishes_in_one_task_that_waits_for_no_builder(bag: "DagBag") -> No
 
 def test_it_follows_each_publication_one_run_at_a_time(scheduled: dict[str, Any]) -> None:
     dag = scheduled["publish_postgres"]
-    assert [asset.uri for asset in dag.timetable.asset_condition.objects] == ["ticklake://gold"]
+    assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["gold"]
     assert dag.max_active_runs == 1
 
 

@@ -171,6 +171,7 @@ def test_a_row_that_is_deleted_or_changed_there_is_found_and_mended(first: Place
     first.query("delete from gold.enriched_trades where trade_id = 'T0'")
     first.query("update gold.enriched_trades set price = price + 1e-9 where trade_id = 'T1'")
     found = {line.scope: (line.name, line.difference) for line in first.open_lines()}
+    assert [a for a in reconcile(first.settings, quick=True) if a.is_open] == []
     assert found == {
         "gold.enriched_trades 2025-10-02T13": ("Postgres = published", 1),
         "gold.enriched_trades 2025-10-02T14": (

@@ -5,6 +5,7 @@ The home is `<local>/airflow`; the interface listens on 127.0.0.1 only. What the
 `airflow_env`, and where their database lies in `airflow_database`.
 """
 
+import json
 import os
 import subprocess
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -36,10 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = ["api", "home", "log_in", "run_cli", "start", "stop", "wait_dags", "wait_healthy"]
 
-POOLS = {
-    "builder": "One build of the lake at a time: dbt's file has one writer.",
-    "lander": "One landing at a time: two would share a consumer group and fence each other.",
-}
+POOLS: dict[str, dict[str, Any]] = json.loads(
+    (Path(__file__).parent / "airflow_pools.json").read_text(encoding="utf-8")
+)
+"""Name -> slots and description, in the form of `airflow pools import`, for containers too."""
+
 SCHEDULER = "airflow-scheduler"
 COMPONENTS = {
     # Serving logs over HTTP is for workers elsewhere; it would listen on all interfaces.
@@ -97,11 +99,12 @@ def start(settings: "Settings", progress: Progress | None = None) -> LogIn:
     fresh: list[Child] = []
     for name, arguments in COMPONENTS.items():
         if processes.find(run_dir, name) is None:
-            fresh.append(processes.start(run_dir, name, command(*arguments), env=env, cwd=REPO))
+            started = airflow_database.kept(command(*arguments))
+            fresh.append(processes.start(run_dir, name, started, env=env, cwd=REPO))
     with api(settings) as client:
         wait_healthy(settings, client, since if fresh else None)
-        for name, why in POOLS.items():
-            client.put_pool(name, 1, why)
+        for name, pool in POOLS.items():
+            client.put_pool(name, pool["slots"], pool["description"])
         say("reading the DAGs")
         wait_dags(client, since if fresh else None)
     return access

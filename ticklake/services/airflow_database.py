@@ -7,6 +7,7 @@ used only if it is empty or was made from here: no other's is ever migrated by m
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from importlib.metadata import version
@@ -64,6 +65,14 @@ def variables(home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": str(_parallelism(16)),
         "AIRFLOW__API__WORKERS": "2",
     }
+
+
+def kept(command: list[str]) -> list[str]:
+    """A component's command, started again when a server's absence has ended it; a file is always
+    there."""
+    if server() is None:
+        return command
+    return [sys.executable, "-m", "ticklake.services.keeper", *command]
 
 
 def migrate(home: Path, airflow: list[str], env: Mapping[str, str], say: Callable[[str], None],
