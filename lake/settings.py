@@ -166,6 +166,16 @@ class Settings(KafkaSettings):
     alert_timeout_s: float = Field(
         3.0, alias="TICKLAKE_ALERT_TIMEOUT", gt=0, le=5, description="seconds of one such request"
     )
+    postgres: SecretStr | None = Field(
+        None, alias="TICKLAKE_POSTGRES", description="URL of the database that is published to"
+    )
+    postgres_tables: str = Field(
+        "gold.*,audit.*,-gold.depth,-gold.depth_1s,-gold.book_depth,-gold.candles_dense,"
+        "-gold.candle_windows_*,-audit.dirty,-audit.control_totals",
+        alias="TICKLAKE_POSTGRES_TABLES",
+        pattern=r"^ *-?[\w*?]+\.[\w*?]+( *, *-?[\w*?]+\.[\w*?]+)* *$",
+        description="what is published there: schema.name with * and ?; - leaves out again",
+    )
 
     log_format: Literal["console", "json"] = Field("console", alias="TICKLAKE_LOG_FORMAT")
 

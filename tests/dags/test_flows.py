@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
 BUILDING = {"live", "day"}
-FLOWS = BUILDING | {"maintain", "reconcile", "replay_quarantine"}
+FLOWS = BUILDING | {"maintain", "publish_postgres", "reconcile", "replay_quarantine"}
 
 
 def test_every_file_imports(bag: "DagBag") -> None:
