@@ -90,10 +90,10 @@ def test_what_it_starts_with_is_there_and_executable() -> None:
 def test_the_database_drivers_agree_with_the_lock() -> None:
     drivers = (REPO / "infra/docker/postgres.txt").read_text(encoding="utf-8")
     lock = (REPO / "requirements.txt").read_text(encoding="utf-8")
-    names = re.findall(r"^([\w-]+)==", drivers, re.MULTILINE)
-    assert names == ["asyncpg", "psycopg2-binary"]
-    for name in names:  # pip refuses two pins of one package
-        assert f"\n{name}==" not in lock
+    pins = re.findall(r"^([\w-]+)==(\S+)$", drivers, re.MULTILINE)
+    assert [name for name, _ in pins] == ["asyncpg", "psycopg2-binary"]
+    for name, version in pins:  # pip refuses two different pins of one package
+        assert f"\n{name}==" not in lock or f"\n{name}=={version}\n" in lock
 
 
 @pytest.mark.parametrize("password", ["plain", "with \"quotes\" and \\ and 'others'"])
