@@ -7,7 +7,7 @@ whoever copies may be killed at any moment: nothing has happened then.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -89,7 +89,13 @@ def publish_postgres(
         same = before is not None and (before.number, before.choice) == (record.number, choice)
         if same and before is not None and not full_refresh and not take_over:
             return Copied(record.number, url.where, False, (), len(before.tables))
-        trusted = {} if before is None or take_over or full_refresh else before.tables
+        trusted = {} if before is None or take_over else before.tables
+        if full_refresh:  # tables stay, with what others made of them; their rows do not
+            trusted = {
+                key: replace(table, source="", parts={})
+                for key, table in trusted.items()
+                if tables.exists(cursor, key)
+            }
         with _source(settings, place, record) as conn:
             run = _Run(cursor, conn, place, record, version, progress or (lambda *_: None))
             done = run.copy(keys, trusted, before)

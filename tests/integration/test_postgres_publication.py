@@ -180,7 +180,10 @@ def test_a_row_that_is_deleted_or_changed_there_is_found_and_mended(first: Place
         ),
     }
     assert first.publish().copied is False
+    first.query("create view public.mine as select * from gold.candles_1h")
+    first.query("drop table gold.candles_1d")
     assert first.publish(full_refresh=True).copied
+    first.query("drop view public.mine")
     assert first.open_lines() == []
 
 
