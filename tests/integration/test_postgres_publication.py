@@ -209,6 +209,16 @@ def test_another_lakes_database_is_left_alone(first: Place, tmp_path: Path) -> N
     assert place.rows() == before
 
 
+def test_tables_of_others_are_not_replaced(first: Place) -> None:
+    place = Place(first.desk, first.server, "strangers")
+    first.server.create("strangers")
+    place.query("create schema gold")
+    place.query("create table gold.candles_1h as select 1 as mine")
+    with pytest.raises(CopyRefused, match=r"tables of others .*gold.candles_1h"):
+        place.publish()
+    assert place.rows() == {"gold.candles_1h": ["(1,)"]}
+
+
 @pytest.fixture(scope="module")
 def late(first: Place) -> Place:
     """The same, and a late trade and twenty more that are built and not yet in the database."""
