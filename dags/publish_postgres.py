@@ -1,10 +1,14 @@
 """The publish_postgres flow: after each publication, copy to PostgreSQL what it changed."""
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk import dag, task
+
+from ticklake import flow_params
+from ticklake.flow_assets import GOLD
+from ticklake.flow_defaults import flow_defaults
 
 DOC = """
 ### publish_postgres
@@ -23,33 +27,19 @@ Trigger it by hand at any time; with "Full refresh" it copies all tables anew.
 """
 
 PARAMS = {
-    "full_refresh": Param(
-        False,
-        type="boolean",
-        title="Full refresh",
-        description="Copy all tables anew, also what has not changed.",
+    "full_refresh": flow_params.switch(
+        "Full refresh", "Copy all tables anew, also what has not changed."
     ),
 }
 
 
 @dag(
-    dag_id="publish_postgres",
-    schedule=[Asset(name="gold", uri="ticklake://gold", group="market-data")],
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
-    is_paused_upon_creation=False,
+    **flow_defaults(
+        "publish_postgres", run_timeout=timedelta(hours=6), retry_delay=timedelta(seconds=30)
+    ),
+    schedule=[GOLD],
     params=PARAMS,
-    tags=["publish_postgres", "market-data"],
     doc_md=DOC,
-    default_args={
-        "owner": "market-data",
-        "retries": 3,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=5),
-    },
 )
 def publish_postgres() -> None:
     """Publish."""
