@@ -2,7 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ticklake.flow_assets import CLOSED_DAYS, MOST_HOURS, of_build, of_days, of_landing, of_replay
+from ticklake.flow_assets import (
+    CLOSED_DAYS,
+    GOLD,
+    MOST_HOURS,
+    of_build,
+    of_days,
+    of_landing,
+    of_replay,
+)
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
@@ -39,6 +47,7 @@ def test_the_flows_are_tied_together_by_assets_with_names(bag: "DagBag") -> None
         ("day", "reconcile"): ["gold"],
     }
     assert bag.dags["reconcile"].schedule == [CLOSED_DAYS]
+    assert bag.dags["publish_postgres"].schedule == [GOLD]
 
 
 def test_a_landing_is_told_in_all_and_by_dataset_over_every_way_in() -> None:
