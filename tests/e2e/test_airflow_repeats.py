@@ -33,7 +33,7 @@ from ticklake.services.airflow_api import AirflowApi, Run
 from ticklake.services.airflow_env import BY_THE_CLOCK
 from ticklake.services.processes import ServiceError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_500)]
 
 SEEDS = min(5, int(os.environ.get("TICKLAKE_SEEDS", "1")))  # a minute each
 DAYS = tuple(date(2025, 10, day) for day in (1, 2, 3, 6))
