@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint lint-sql up down broker kafka build docs generated pictures
+.PHONY: help setup demo test test-all lint lint-sql up down broker kafka build docs generated pictures screens
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,3 +69,6 @@ generated: setup ## make anew what is derived from the contracts
 
 pictures: setup ## draw the pictures of the docs anew
 	$(BIN)/python docs/market.py
+
+screens: setup ## take the pictures of Airflow's pages anew, with a browser: minutes
+	TICKLAKE_PICTURES=$(CURDIR)/docs/airflow $(BIN)/python -m pytest -q tests/e2e/test_airflow_browser.py

@@ -3,13 +3,11 @@
 The lake knows what it consumed; whether that is all, only the broker can say.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 import duckdb
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from checks.account import Account
 from ingestion.kafka_client import (
@@ -17,14 +15,13 @@ from ingestion.kafka_client import (
     BrokerUnreachable,
     Partition,
     Topics,
-    client_config,
 )
+from ingestion.kafka_ends import WAIT_S, ends_where_read
 from lake import delta_log, origins, pins
 from lake.layout import Layout, layout
 from lake.settings import Settings
 
 NAME = "broker = bronze + lag"
-WAIT_S = 3.0  # for a broker that may not be there at all
 
 _POSITIONS = """
 select dataset, unit, max(next_position) from ledger.commits
@@ -62,7 +59,8 @@ def broker(settings: Settings) -> list[Account]:
         anew = _made_anew(layout(settings), topics, landed)
     except (BrokerUnreachable, BrokerRefused) as error:
         return [Account(NAME, "not asked", Decimal(0), Decimal(0), Decimal(0), str(error))]
-    ends |= _confirmed(asking, {o.where: o.position for o in there if ends[o.where] < o.position})
+    ahead = {o.where: o.position for o in there if ends[o.where] < o.position}
+    ends |= ends_where_read(asking, ahead)
     return [line_of(one, firsts, ends, anew) for one in landed]
 
 
@@ -138,47 +136,3 @@ def line_of(
 def _open(scope: str, end: int, position: int, why: str) -> Account:
     difference = Decimal(end - position) or Decimal(1)
     return Account(NAME, scope, Decimal(end), Decimal(position), difference, why)
-
-
-def _confirmed(settings: Settings, positions: Mapping[Partition, int]) -> dict[Partition, int]:
-    """Ends of partitions that seem to end before our position, by reading there.
-
-    Asked for its ends the embedded broker says too little; where it is read from, its answers have
-    the end.
-    """
-    if not positions:
-        return {}
-    consumer = Consumer(
-        {
-            **client_config(settings),
-            "group.id": f"{settings.kafka_group}-reconcile",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-            "fetch.wait.max.ms": 20,
-            "log_level": 0,
-        }
-    )
-    try:
-        consumer.assign([TopicPartition(*where, offset) for where, offset in positions.items()])
-        return _ends(consumer, positions)
-    finally:
-        consumer.close()
-
-
-def _ends(consumer: Consumer, positions: Mapping[Partition, int]) -> dict[Partition, int]:
-    ends: dict[Partition, int] = {}
-    open_ = set(positions)
-    deadline = time.monotonic() + WAIT_S
-    while open_ and time.monotonic() < deadline:
-        message = consumer.poll(0.1)
-        if message is None:
-            continue
-        where = (message.topic(), message.partition())
-        if message.error() is None:
-            high = consumer.get_watermark_offsets(TopicPartition(*where), cached=True)[1]
-            ends[where] = max(high, message.offset() + 1)
-        elif message.error().code() == KafkaError._PARTITION_EOF:
-            ends[where] = message.offset()
-        open_.discard(where)
-    return ends

@@ -1,11 +1,13 @@
 """The day flow: land a day's units, recompute the day from bronze, judge and close it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable, Param, dag, task
+from airflow.sdk import CronDataIntervalTimetable, dag, task
 
-from contracts.names import dataset_names
+from ticklake import flow_params
+from ticklake.flow_assets import BRONZE, CLOSED_DAYS, GOLD, announce, of_build, of_days, of_landing
+from ticklake.flow_defaults import flow_defaults
 
 DOC = """
 ### day
@@ -16,101 +18,95 @@ Recomputes one UTC day, 00:00 to 24:00, from bronze and publishes only what diff
 | by the schedule, at 00:00 UTC | the day that has just ended |
 | as a backfill, over a range | each day of the range; runs may overlap with `live` |
 | by hand with `day` | that day, also when it is years back or today |
-| by hand without `day` | the run's data interval, or yesterday where it has none |
+| by hand with `from` and `to` | all days of the range, both ends included, in one build |
+| by hand without | the run's data interval, or yesterday where it has none |
 
 | task | does | promises |
 |---|---|---|
-| `land` | lands that day's inbox units and catches up with the topics | each unit lands once |
-| `build` | recomputes the day whole, tests it, publishes it | the same bronze gives the same rows |
+| `check` | looks at what was asked for | what does not go together is refused at once, saying why |
+| `land` | lands those days' inbox units and catches up with the topics | each unit lands once |
+| `build` | recomputes the days whole, tests them, publishes | the same bronze gives the same rows |
 | `reconcile` | reads the accounts of what is published | red when one does not close, naming it |
+
+With `dry_run` the log says what waits and which hours would be rebuilt; nothing is changed.
+`land` announces the asset `bronze` and `build` announces `gold`, where something changed;
+`reconcile` announces `closed_days`, which starts the flow `reconcile`.
 
 **Backfill** from here: Trigger, then "Backfill", then the range. From a shell:
 
     airflow backfill create --dag-id day --from-date 2025-10-01 --to-date 2025-10-05 \\
         --reprocess-behavior completed
 
-Both ends are included; `--reprocess-behavior` says what to do about days that have a run already.
+Both ends are included; `--reprocess-behavior` is for days that have a run already.
 """
 
 PARAMS = {
-    "day": Param(
-        None,
-        type=["null", "string"],
-        format="date",
-        examples=["2013-10-08"],
-        title="Day (UTC)",
-        description="Only for a run started by hand: the day to recompute, YYYY-MM-DD, for "
-        "example `2013-10-08`. Empty: the run's data interval. Leave empty in a backfill.",
+    "day": flow_params.day(
+        "Day (UTC)",
+        "Only for a run started by hand: the one day to recompute. Empty: the range below, or "
+        "else the run's data interval. Leave empty in a backfill.",
     ),
-    "datasets": Param(
-        [],
-        type="array",
-        items={"type": "string"},
-        uniqueItems=True,
-        examples=dataset_names(),
-        title="Datasets",
-        description="Topics to catch up with first, for example `trades`. Empty: all of them.",
+    "from": flow_params.day(
+        "From (UTC)",
+        "The first day of a range that one run recomputes. A backfill makes a run for each day.",
     ),
-    "full_refresh": Param(
-        False,
-        type="boolean",
-        title="Full refresh",
-        description="Rebuild every table whole, not only this day. Gives the same rows, later.",
-    ),
+    "to": flow_params.day("To (UTC)", "The last day of the range; it is included."),
+    "datasets": flow_params.datasets("What to land first, for example `trades`."),
+    "full_refresh": flow_params.full_refresh(),
+    "dry_run": flow_params.dry_run("Say in the log what waits and what would be rebuilt."),
 }
 
 
 @dag(
-    dag_id="day",
+    **flow_defaults(
+        "day",
+        run_timeout=timedelta(hours=12),
+        late_after=timedelta(hours=4),
+        max_active_runs=4,
+        tags=["backfill"],
+    ),
     # A preset or a bare cron string would give an interval of zero length.
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
-    # Early enough for any backfill: a run before it ends green without having done anything.
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=4,
-    dagrun_timeout=timedelta(hours=12),
-    is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["day", "backfill", "market-data"],
     doc_md=DOC,
-    default_args={
-        "owner": "market-data",
-        "retries": 3,
-        "retry_delay": timedelta(seconds=15),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=5),
-    },
 )
 def day() -> None:
-    """Land, build, reconcile."""
-
-    @task(pool="lander")
-    def land(
-        params: dict[str, Any] | None = None,
-        dag_run: Any = None,
-        data_interval_start: datetime | None = None,
-        data_interval_end: datetime | None = None,
-    ) -> dict[str, Any]:
-        from ticklake import flows
-
-        asked = params or {}
-        interval = (data_interval_start, data_interval_end)
-        return flows.land_day(asked["day"], interval, dag_run.run_type, asked["datasets"])
-
-    @task(pool="builder")
-    def build(landed: Any, params: dict[str, Any] | None = None) -> dict[str, Any]:
-        from ticklake import flows
-
-        asked = params or {}
-        return flows.build(landed["start"], landed["end"], full_refresh=asked["full_refresh"])
+    """Check, land, build, reconcile."""
 
     @task
-    def reconcile() -> dict[str, Any]:
+    def check(**context: Any) -> dict[str, Any]:
+        from ticklake import flows_asked
+
+        interval = (context.get("data_interval_start"), context.get("data_interval_end"))
+        return flows_asked.days(context["params"], interval, context["dag_run"].run_type)
+
+    @task(pool="lander", outlets=[BRONZE])
+    def land(asked: Any, params: Any = None) -> dict[str, Any]:
         from ticklake import flows
 
-        return flows.reconcile()
+        landed = flows.land_day(asked, params["datasets"])
+        announce(BRONZE, of_landing(landed["landed"]))
+        return landed
 
-    build(land()) >> reconcile()
+    @task(pool="builder", inlets=[BRONZE], outlets=[GOLD])
+    def build(landed: Any, params: Any = None) -> dict[str, Any]:
+        from ticklake import flows
+
+        how = {"full_refresh": params["full_refresh"], "dry_run": landed["dry_run"]}
+        built = flows.build(landed["start"], landed["end"], **how)
+        announce(GOLD, of_build(built))
+        return built
+
+    @task(inlets=[GOLD], outlets=[CLOSED_DAYS])
+    def reconcile(landed: Any) -> dict[str, Any]:
+        from ticklake import flows
+
+        accounts = flows.reconcile(dry_run=landed["dry_run"])
+        announce(CLOSED_DAYS, of_days(landed, accounts))
+        return accounts
+
+    landed = land(check())
+    build(landed) >> reconcile(landed)
 
 
 day()

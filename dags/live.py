@@ -1,11 +1,13 @@
 """The live flow: every five minutes, land what waits, build what it touched, judge the accounts."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import dag, task
 
-from contracts.names import dataset_names
+from ticklake import flow_params
+from ticklake.flow_assets import BRONZE, GOLD, announce, of_build, of_landing
+from ticklake.flow_defaults import flow_defaults
 
 DOC = """
 ### live
@@ -21,64 +23,59 @@ Keeps gold a few minutes behind the market.
 test failed, readers keep what they had; the log names the test. `reconcile`: the log names the
 account, its scope and the difference; `ticklake reconcile` shows the same.
 
-Trigger it by hand at any time; it may overlap with `day` and with a backfill.
+Trigger it by hand at any time; it may overlap with `day` and with a backfill. With `dry_run` it
+says in the log what waits in inbox and topics and which hours would be rebuilt, and changes
+nothing.
+
+`land` announces the asset `bronze`, `build` announces `gold`, each only when something changed; the
+event says how many rows, how many rejected, and which hours, by dataset.
 """
 
 PARAMS = {
-    "datasets": Param(
-        [],
-        type="array",
-        items={"type": "string"},
-        uniqueItems=True,
-        examples=dataset_names(),
-        title="Datasets",
-        description="Topics to land, for example `trades`. Empty: all of them.",
-    ),
+    "datasets": flow_params.datasets("What to land, for example `trades`."),
+    "full_refresh": flow_params.full_refresh(),
+    "dry_run": flow_params.dry_run("Say in the log what waits and what would be rebuilt."),
 }
 
 
 @dag(
-    dag_id="live",
+    **flow_defaults(
+        "live",
+        run_timeout=timedelta(hours=1),
+        late_after=timedelta(minutes=20),
+        retry_delay=timedelta(seconds=10),
+        max_retry_delay=timedelta(minutes=2),
+        # The desk's minutes come before a backfill's years.
+        priority_weight=100,
+    ),
     schedule="*/5 * * * *",
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=1),
-    is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["live", "market-data"],
     doc_md=DOC,
-    default_args={
-        "owner": "market-data",
-        "retries": 3,
-        "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=2),
-        # The desk's minutes come before a backfill's years, in the queue of every pool.
-        "priority_weight": 100,
-        "weight_rule": "absolute",
-    },
 )
 def live() -> None:
     """Land, build, reconcile."""
 
-    @task(pool="lander")
-    def land(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    @task(pool="lander", outlets=[BRONZE])
+    def land(params: Any = None) -> list[dict[str, Any]]:
         from ticklake import flows
 
-        return flows.land(params["datasets"] if params else ())
+        landed = flows.land(params["datasets"], dry_run=params["dry_run"])
+        announce(BRONZE, of_landing(landed))
+        return landed
 
-    @task(pool="builder")
-    def build() -> dict[str, Any]:
+    @task(pool="builder", inlets=[BRONZE], outlets=[GOLD])
+    def build(params: Any = None) -> dict[str, Any]:
         from ticklake import flows
 
-        return flows.build()
+        built = flows.build(full_refresh=params["full_refresh"], dry_run=params["dry_run"])
+        announce(GOLD, of_build(built))
+        return built
 
     @task
-    def reconcile() -> dict[str, Any]:
+    def reconcile(params: Any = None) -> dict[str, Any]:
         from ticklake import flows
 
-        return flows.reconcile(quick=True)
+        return flows.reconcile(quick=True, dry_run=params["dry_run"])
 
     land() >> build() >> reconcile()
 

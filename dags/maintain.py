@@ -1,9 +1,12 @@
 """The maintain flow: each night, put small files together, remove what nobody needs, verify."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import dag, task
+
+from ticklake import flow_params
+from ticklake.flow_defaults import flow_defaults
 
 DOC = """
 ### maintain
@@ -11,7 +14,7 @@ Keeps the lake small and whole.
 
 | task | does | promises |
 |---|---|---|
-| `maintain` | puts small files together, sums up logs, removes what nobody can still be reading | no row is lost, no reader or writer disturbed |
+| `maintain` | puts small files together, brings the ledger up, makes checkpoints, removes what nobody can still be reading | no row is lost, no reader or writer disturbed; what a build or a publication has pinned stays, whatever its age; no log is shortened before the ledger has it |
 | `verify` | looks at every log and file | red, naming each file that is broken and what to do |
 
 **When it is red.** `maintain`: another maintenance runs, or a file is damaged; the log names it.
@@ -21,39 +24,23 @@ Trigger it by hand at any time. It waits for a build to end, and builds wait for
 """  # noqa: E501
 
 PARAMS = {
-    "dry_run": Param(
-        False,
-        type="boolean",
-        title="Dry run",
-        description="Say in the log what would be done, and do nothing.",
-    ),
-    "deep": Param(
-        False,
-        type="boolean",
-        title="Verify deeply",
-        description="Read every page of every file, not only logs and footers.",
+    "dry_run": flow_params.dry_run("Say in the log what would be put together and removed."),
+    "deep": flow_params.switch(
+        "Verify deeply", "Read every page of every file, not only logs and footers."
     ),
 }
 
 
 @dag(
-    dag_id="maintain",
+    **flow_defaults(
+        "maintain",
+        run_timeout=timedelta(hours=6),
+        retry_delay=timedelta(minutes=5),
+        max_retry_delay=timedelta(minutes=30),
+    ),
     schedule="30 3 * * *",
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
-    is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["maintain", "market-data"],
     doc_md=DOC,
-    default_args={
-        "owner": "market-data",
-        "retries": 3,
-        "retry_delay": timedelta(minutes=5),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=30),
-    },
 )
 def maintain() -> None:
     """Maintain, then verify."""

@@ -1,12 +1,15 @@
 """The replay flow: rejected records are judged again by today's contracts, when somebody asks."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
 
 from contracts.codes import RejectCode
 from contracts.names import dataset_names
+from ticklake import flow_params
+from ticklake.flow_assets import BRONZE, announce, of_replay
+from ticklake.flow_defaults import flow_defaults
 
 DOC = """
 ### replay_quarantine
@@ -15,6 +18,7 @@ Start it by hand after a contract was extended or a mapping mended; begin with `
 
 | task | does | promises |
 |---|---|---|
+| `check` | looks at the form | a moment in the future is refused at once |
 | `replay` | judges what is open and asked for | each lands once, also when killed or run twice |
 
 The log says per dataset how many were looked at, how many passed and why the others did not; the
@@ -54,51 +58,39 @@ PARAMS = {
         title="Landed since (UTC)",
         description="Only records that were landed at or after this moment. Empty: all of them.",
     ),
-    "dry_run": Param(
-        False,
-        type="boolean",
-        title="Dry run",
-        description="Say what would pass, and land nothing.",
-    ),
+    "dry_run": flow_params.dry_run("Say what would pass."),
 }
 
 
 @dag(
-    dag_id="replay_quarantine",
+    **flow_defaults(
+        "replay_quarantine",
+        run_timeout=timedelta(hours=6),
+        tags=["quarantine"],
+    ),
     schedule=None,
-    start_date=datetime(2010, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
-    is_paused_upon_creation=False,
     params=PARAMS,
-    tags=["replay_quarantine", "quarantine", "market-data"],
     doc_md=DOC,
-    default_args={
-        "owner": "market-data",
-        "retries": 3,
-        "retry_delay": timedelta(seconds=15),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=5),
-    },
 )
 def replay_quarantine() -> None:
-    """Replay."""
+    """Check, replay."""
 
-    @task(pool="lander")
-    def replay(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    @task
+    def check(params: Any = None) -> str | None:
+        from ticklake import flows_asked
+
+        return flows_asked.since(params["since"])
+
+    @task(pool="lander", outlets=[BRONZE])
+    def replay(since: Any, params: Any = None) -> list[dict[str, Any]]:
         from ticklake import flows_quarantine
 
-        asked = params or {}
-        return flows_quarantine.replay(
-            asked["dataset"],
-            asked["code"],
-            asked["source"],
-            asked["since"],
-            dry_run=asked["dry_run"],
-        )
+        asked = {key: params[key] for key in ("dataset", "code", "source", "dry_run")}
+        found = flows_quarantine.replay(**asked, since=since)
+        announce(BRONZE, None if params["dry_run"] else of_replay(found))
+        return found
 
-    replay()
+    replay(check())
 
 
 replay_quarantine()

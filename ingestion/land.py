@@ -5,7 +5,7 @@ what was not committed; what was committed is never read again.
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -250,9 +250,14 @@ def land_file(
 
 
 def land_inbox(
-    settings: Settings, day: date | None = None, progress: Progress | None = None
+    settings: Settings,
+    day: date | None = None,
+    progress: Progress | None = None,
+    datasets: Collection[str] = (),
 ) -> list[Landing]:
     """Land the files of the inbox (of one day, or all), each once however often it is offered.
+
+    `datasets` empty means all of them.
 
     A file that its mapping cannot read does not keep the others out: it is named at the end, in
     one FileRefused for all of them, when everything else has landed.
@@ -264,6 +269,8 @@ def land_inbox(
     landings: dict[str, Landing] = {}
     refused: list[str] = []
     for contract, source in inbox_sources(settings, day):
+        if datasets and contract.dataset not in datasets:
+            continue
         total = landings.setdefault(contract.dataset, Landing(contract.dataset))
         with held(layout(settings).lock(f"inbox.{contract.dataset}"), wait_s=600):
             writer = BronzeWriter(contract, layout(settings))

@@ -11,17 +11,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from lake import standing
 from lake.layout import layout
 from lake.locks import Busy, held
 from lake.session import new_id
 from lake.settings import PROJECT, Settings, environment_of
 
-_RESULTS = {"LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"}
+_RESULTS = {
+    *("LogModelResult", "LogTestResult", "LogSeedResult", "LogNodeResult"),
+    "LogNodeNoOpResult",  # an exposure
+}
+_BEGUN, _SKIPPED = "LogStartLine", "SkippingDetails"
+STARTED = "started"
 WAIT_FOR_OTHERS_S = 1800.0
 
 
@@ -42,6 +48,9 @@ class ModelResult:
     status: str
     seconds: float
     message: str = ""
+    schema: str = ""  # of what a model makes
+    judges: str = ""  # a test: the model it is about; empty where it looks at several
+    started: str = ""  # UTC, ISO 8601
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,8 @@ class BuildResult:
     warnings: list[str] = field(default_factory=list)
 
 
-Progress = Callable[[ModelResult, int], None]  # a finished node, and how many there are
+Progress = Callable[[ModelResult, int], None]
+"""Is told each node twice, and how many there are: with status STARTED, and when it has ended."""
 
 Dbt = Callable[[Sequence[str], Mapping[str, str], Callable[[str], None]], int]
 """Runs dbt with arguments and an environment, hands on each line it prints; its exit code."""
@@ -77,8 +87,9 @@ def build(
 ) -> BuildResult:
     """Build what changed, or the UTC days [start, end), and publish it.
 
-    `dbt` is how dbt is run, a process of its own each time unless given. Other builds are waited
-    for up to `wait_s` seconds.
+    After a build of everything only what news can reach is run, and dbt is not started where there
+    are none. `dbt` is how it is run, a process of its own each time unless given. Other builds are
+    waited for up to `wait_s` seconds.
 
     Raises BuildFailed if a model or an invariant test failed: readers keep what they had. Raises
     BuildBusy if another build did not end in time.
@@ -92,8 +103,19 @@ def build(
         if day is not None:
             environment[name] = day.isoformat()
     with _one_at_a_time(settings, wait_s):
+        is_plain = not (start or end or full_refresh or select)
+        stands = standing.look(settings) if is_plain else None
+        if stands and not stands.news:
+            reason = "nothing has landed since"
+            return BuildResult(build_id, False, stands.publication, True, reason)
+        if stands:
+            arguments += stands.arguments()
+            environment |= stands.environment()
         nodes, errors, code = _run(dbt or dbt_process, arguments, environment, progress)
-    return _result(settings, build_id, nodes, errors, code)
+        result = _result(settings, build_id, nodes, errors, code)
+        if result.advanced:
+            standing.mark(settings)
+    return result
 
 
 def folders(settings: Settings) -> list[str]:
@@ -132,10 +154,14 @@ def _run(
         if event is None:
             return
         info, data = event["info"], event["data"]
-        if info["name"] in _RESULTS:
-            nodes.append(_node(data))
+        if info["name"] in {*_RESULTS, _BEGUN, _SKIPPED}:
+            node = _node(data)
+            if info["name"] == _SKIPPED:
+                node = replace(node, status="skipped")
+            if node.status != STARTED:
+                nodes.append(node)
             if progress:
-                progress(nodes[-1], int(data.get("total") or data.get("num_models") or 0))
+                progress(node, int(data.get("total") or data.get("num_models") or 0))
         elif info["level"] == "error":
             errors.append(info["msg"].strip())
 
@@ -178,12 +204,16 @@ def _event(line: str) -> dict[str, Any] | None:
 
 def _node(data: dict[str, Any]) -> ModelResult:
     info = data["node_info"]
+    relation = info.get("node_relation") or {}
     return ModelResult(
         name=info["unique_id"].split(".")[2],
         kind=info["resource_type"],
         status=info["node_status"],
-        seconds=round(float(data["execution_time"]), 3),
+        seconds=round(float(data.get("execution_time", 0.0)), 3),
         message=f"{data['num_failures']} rows" if data.get("num_failures") else "",
+        schema=str(relation.get("schema") or ""),
+        judges=str(data.get("attached_node") or "").split(".")[-1],
+        started=f"{info['node_started_at']}+00:00" if info.get("node_started_at") else "",
     )
 
 

@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from duckdb import DuckDBPyConnection
 
 from contracts import registry
-from lake import pins
+from lake import failures_table, pins
 from lake.durable import fault_point, sync_file, sync_folders
 from lake.files import arrow_schema, data_files, literal, quoted, relation
 from lake.layout import Layout
@@ -73,7 +73,7 @@ def swap(layout: Layout, record: Record) -> None:
             f"attach {literal(str(draft))} as lakehouse (storage_version '{STORAGE_VERSION}')"
         )
         conn.execute("use lakehouse")
-        _write_views(conn, layout, record)
+        write_views(conn, layout, record)
         conn.execute("use memory")
         conn.execute("detach lakehouse")
     sync_file(draft)
@@ -82,7 +82,8 @@ def swap(layout: Layout, record: Record) -> None:
     sync_folders([layout.local])
 
 
-def _write_views(conn: DuckDBPyConnection, layout: Layout, record: Record) -> None:
+def write_views(conn: DuckDBPyConnection, layout: Layout, record: Record) -> None:
+    """Make the views of a publication in an empty database."""
     for schema in ("silver", "gold", "audit", "quarantine", "ledger"):
         conn.execute(f"create schema {schema}")
     tables = [(key, t) for key, t in record.tables.items() if t.kind == "table"]
@@ -91,6 +92,7 @@ def _write_views(conn: DuckDBPyConnection, layout: Layout, record: Record) -> No
         conn.execute(f"create view {_name(key)} as {_table_sql(layout, key, table)}")
     _write_model_views(conn, {key: view.sql for key, view in views})
     pins.create_ledger_view(conn, layout)
+    failures_table.create_view(conn, layout)
     old = pins.grown(conn)
     for contract in registry.all_contracts().values():
         read = {name: facts["version"] for name, facts in record.read.items()}

@@ -23,6 +23,11 @@ class Layout:
         return self.root / "ledger" / "commits"
 
     @property
+    def failures(self) -> Path:
+        """Delta table with one row per failure of a flow's task, and per mending of one."""
+        return self.root / "ledger" / "failures"
+
+    @property
     def receipts(self) -> Path:
         """One small file per delivered unit: when it was first offered."""
         return self.root / "ledger" / "receipts"

@@ -61,7 +61,7 @@ def append_new(layout: Layout) -> int:
             first = (table.transaction_version(dataset) or 0) + 1
             if newest is not None and newest >= first:
                 reached[dataset] = newest
-                rows += _commits(layout, dataset, first, newest)
+                rows += commits(layout, dataset, first, newest)
         if not reached:
             return 0
         files = [_write(layout, rows, reached)] if rows else []
@@ -77,7 +77,7 @@ def bronze_version(layout: Layout, dataset: str) -> int | None:
     return delta_log.newest(root) if delta_log.is_table(root) else None
 
 
-def _commits(layout: Layout, dataset: str, first: int, last: int) -> list[dict[str, Any]]:
+def commits(layout: Layout, dataset: str, first: int, last: int) -> list[dict[str, Any]]:
     """Ledger rows of the commits from version `first` to `last`.
 
     Raises delta_log.LogBroken where an entry cannot be read.

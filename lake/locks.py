@@ -25,11 +25,23 @@ def held(path: Path, wait_s: float = 0.0, *, shared: bool = False) -> Iterator[N
     with path.open("a+") as handle:
         while not _taken(handle, shared):
             if time.monotonic() >= deadline:
-                raise Busy(f"{path.stem} is held by {_holders(handle)}")
+                raise Busy(_told(path, handle))
             time.sleep(0.05)
         handle.write(f"{os.getpid()}\n")
         handle.flush()
         yield
+
+
+def holder(path: Path) -> str | None:
+    """Who holds the lock, alone or shared, as a message; None if nobody does, as of this moment."""
+    if not path.exists():
+        return None
+    with path.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _told(path, handle)
+    return None
 
 
 def _taken(handle: IO[str], shared: bool) -> bool:
@@ -50,6 +62,10 @@ def _shared(handle: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _told(path: Path, handle: IO[str]) -> str:
+    return f"{path.stem} is held by {_holders(handle)}"
 
 
 def _holders(handle: IO[str]) -> str:

@@ -76,9 +76,11 @@ def maintain(
     since = (now or datetime.now(UTC)) - timedelta(hours=settings.retention_h)
     try:
         with held(place.lock("maintain")):
-            ledger.append_new(place)
+            if not dry_run:
+                ledger.append_new(place)
             done = _compacted(settings, place, dry_run, progress or (lambda *_: None))
-            ledger.append_new(place)  # it has seen the new versions: what it has may be forgotten
+            if not dry_run:  # it has seen the new versions: what it has may be forgotten
+                ledger.append_new(place)
             return [*_cleaned(place, since, dry_run, done)]
     except Busy as busy:
         raise MaintenanceBusy(f"the lake is being maintained already: {busy}") from busy
@@ -90,14 +92,14 @@ def _compacted(
     """Compact bronze and ledger, and the published tables unless a build runs."""
     done: dict[str, Done] = {}
     moved = False
-    for table in [*_landed_tables(place), _ledger(place)]:
+    for table in [*_landed_tables(place), _ledger(place), _failures(place)]:
         if not delta_log.is_table(table.root):
             continue
         groups = compaction.small_files(table.root, settings.compact_rows)
         done[table.key] = _told(table.key, groups)
         if groups and not dry_run:
             compaction.compact(table.root, groups, settings, progress)
-            moved = moved or table.root == place.ledger
+            moved = moved or table.root in (place.ledger, place.failures)
     with ExitStack() as stack:
         republished = False
         busy = _keep_builds_away(stack, place)
@@ -166,7 +168,9 @@ def _cleaned(
         is_due = newest - delta_log.last_checkpoint(table.root)[0] > CHECKPOINT_AFTER
         if is_due and not dry_run:
             checkpoint(table.root)
-        until = _in_ledger(place, table) if table.key.startswith("bronze.") else None
+        until = None
+        if table.key.startswith("bronze."):
+            until = newest + 1 if dry_run else _in_ledger(place, table)
         old = retention.removable(table.root, since, table.needed, until)
         if not dry_run:
             old.remove()
@@ -197,6 +201,7 @@ def _tables(place: Layout, since: datetime) -> list[_Table]:
     return [
         *_landed_tables(place, records),
         _ledger(place),
+        _failures(place),
         *(_Table(key, place.table(*key.split(".")), needed) for key, needed in published.items()),
     ]
 
@@ -220,6 +225,10 @@ def _ledger(place: Layout) -> _Table:
     return _Table(
         "ledger.commits", place.ledger, {p[holds.LEDGER] for p in pins if holds.LEDGER in p}
     )
+
+
+def _failures(place: Layout) -> _Table:
+    return _Table("ledger.failures", place.failures, ())
 
 
 def _folders(place: Layout) -> list[Path]:

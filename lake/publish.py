@@ -5,7 +5,8 @@ lakehouse.duckdb. Readers follow the record, so a crash before it changes nothin
 what it left in Delta is rolled back by the next publication.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,8 @@ from lake.layout import Layout
 from lake.published_table import PART, Model, PublishConflict, publish_table
 from lake.records import Published, Record, current, folder_entry, revision
 
+_AT_ONCE = 3  # tables: while one waits for the disk, DuckDB works on another
+
 
 def publish(
     conn: DuckDBPyConnection,
@@ -30,34 +33,38 @@ def publish(
     read: Mapping[str, Any],
     pin: Mapping[str, Any],
     alongside: Sequence[Model] = (),
-    complete: bool = False,
+    all_models: Collection[str] | None = None,
 ) -> Record | None:
     """Publish what differs from the current record; None if nothing does.
 
     `alongside` are tables about the build itself: they are published with a change, and are no
-    reason to publish. Where `models` are all there are (`complete`), tables of models that are gone
-    are shown no more. Raises PublishConflict if another build took the next number.
+    reason to publish. Tables of models that are not among `all_models`, if that is given, are shown
+    no more. Raises PublishConflict if another build took the next number.
     """
     last = current(layout)
     before = dict(last.tables) if last else {}
-    kept = {control_totals.KEY, *(model.key for model in [*models, *alongside])}
-    tables = {key: t for key, t in before.items() if not complete or key in kept}
+    kept = {control_totals.KEY, *(model.key for model in alongside), *(all_models or ())}
+    tables = {key: t for key, t in before.items() if all_models is None or key in kept}
     looks: dict[str, Look] = {}
 
-    def publish_one(model: Model) -> None:
-        found = before.get(model.key)
-        tables[model.key] = _published(conn, layout, model, found, build_id, looks)
+    def publish_all(models: Sequence[Model]) -> None:
+        def publish_one(model: Model) -> Published:
+            with conn.cursor() as own:
+                own.execute("set TimeZone = 'UTC'")
+                return _published(own, layout, model, before.get(model.key), build_id, looks)
 
-    for model in models:
-        publish_one(model)
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            found = threads.map(publish_one, models)
+        tables.update(zip((model.key for model in models), found, strict=True))
+
+    publish_all(models)
     if last is not None and tables == before and dict(pin) == dict(last.pin):
         return None
-    for model in alongside:
-        publish_one(model)
+    publish_all(alongside)
     for key, table in before.items():
         if table.totals and (key not in tables or tables[key].kind != "table"):
             looks[key] = Look(None, {})  # it is gone, or a view now
-    publish_one(_control_totals(conn, layout, before, looks))
+    publish_all([_control_totals(conn, layout, before, looks)])
     fault_point("publish.committed")
     record = Record(
         number=last.number + 1 if last else 1,

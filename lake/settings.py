@@ -1,19 +1,27 @@
 """Every setting, read from the environment once and judged before any data is touched."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lake.kafka_settings import KafkaSettings
 from lake.project import PROJECT, absolute
 
-__all__ = ["PROJECT", "Settings", "SettingsError", "environment_of", "load_settings"]
+__all__ = [
+    "PROJECT",
+    "Settings",
+    "SettingsError",
+    "environment_of",
+    "load_settings",
+    "secrets_in",
+]
 
 
 class SettingsError(ValueError):
@@ -70,6 +78,14 @@ class Settings(KafkaSettings):
     )
     build_from: date | None = Field(None, alias="TICKLAKE_BUILD_FROM", description="first UTC day")
     build_to: date | None = Field(None, alias="TICKLAKE_BUILD_TO", description="day after the last")
+    build_pin: dict[str, int] | None = Field(
+        None, alias="TICKLAKE_BUILD_PIN", description="bronze versions to read, not the newest"
+    )
+    build_left_out: frozenset[str] = Field(
+        frozenset(),
+        alias="TICKLAKE_BUILD_LEFT_OUT",
+        description="nodes of dbt's graph that stand as they are up to that pin",
+    )
     build_memory: str = Field("4GB", alias="TICKLAKE_BUILD_MEMORY", pattern=r"^\d+(\.\d+)?[KMGT]B$")
     build_threads: int = Field(2, alias="TICKLAKE_BUILD_THREADS", ge=1, le=256)
 
@@ -142,7 +158,36 @@ class Settings(KafkaSettings):
         description="rows of a file from which on it is large enough",
     )
 
+    alert_webhook: SecretStr | None = Field(
+        None,
+        alias="TICKLAKE_ALERT_WEBHOOK",
+        description="address that notes of failed flows are posted to, as JSON; a secret",
+    )
+    alert_timeout_s: float = Field(
+        3.0, alias="TICKLAKE_ALERT_TIMEOUT", gt=0, le=5, description="seconds of one such request"
+    )
+    postgres: SecretStr | None = Field(
+        None, alias="TICKLAKE_POSTGRES", description="URL of the database that is published to"
+    )
+    postgres_tables: str = Field(
+        "gold.*,audit.*,-gold.depth,-gold.depth_1s,-gold.book_depth,-gold.candles_dense,"
+        "-gold.candle_windows_*,-audit.dirty,-audit.control_totals",
+        alias="TICKLAKE_POSTGRES_TABLES",
+        pattern=r"^ *-?[\w*?]+\.[\w*?]+( *, *-?[\w*?]+\.[\w*?]+)* *$",
+        description="what is published there: schema.name with * and ?; - leaves out again",
+    )
+
     log_format: Literal["console", "json"] = Field("console", alias="TICKLAKE_LOG_FORMAT")
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _webhook_is_an_address(cls, given: SecretStr | None) -> SecretStr | None:
+        address = given.get_secret_value() if given else ""
+        if not address:
+            return None
+        if not re.fullmatch(r"https?://[^\s/]+\S*", address):
+            raise ValueError("must be an address, http://... or https://...")
+        return given
 
     @model_validator(mode="after")
     def _range_makes_sense(self) -> Self:
@@ -223,10 +268,26 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
 
 
+_SECRETS = {
+    str(field.alias)
+    for field in Settings.model_fields.values()
+    if "SecretStr" in str(field.annotation)
+}
+
+
+def secrets_in(environment: Mapping[str, str]) -> list[str]:
+    """The values that nobody may read, of the settings that are secrets, the longest first.
+
+    Those of less than four characters are left out: they would be found everywhere.
+    """
+    found = {environment.get(name, "") for name in _SECRETS}
+    return sorted((value for value in found if len(value) >= 4), key=len, reverse=True)
+
+
 def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         where = str(problem["loc"][0]) if problem["loc"] else ""
-        given = f" (given: {problem['input']!r})" if where else ""
+        given = f" (given: {problem['input']!r})" if where and where not in _SECRETS else ""
         lines.append(f"{where}: {problem['msg']}{given}".removeprefix(": "))
     return "wrong settings:\n  " + "\n  ".join(lines)

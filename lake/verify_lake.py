@@ -70,7 +70,11 @@ def _tables(place: Layout) -> list[Path]:
     published = [
         p for schema in ("silver", "gold", "audit") for p in (place.root / schema).glob("*")
     ]
-    return [p for p in [*bronze, place.ledger, *sorted(published)] if delta_log.is_table(p)]
+    return [
+        p
+        for p in [*bronze, place.ledger, place.failures, *sorted(published)]
+        if delta_log.is_table(p)
+    ]
 
 
 def _counted(root: Path) -> tuple[int, int]:

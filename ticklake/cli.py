@@ -16,12 +16,14 @@ from ticklake.commands import (
     drift,
     expect,
     export,
+    failures,
     generate,
     impact,
     ingest,
     listen,
     look,
     maintain,
+    postgres,
     profile,
     prove,
     quarantine,
@@ -52,8 +54,10 @@ for group in (
     prove,
     discovery,
     expect,
+    failures,
     quarantine,
     maintain,
+    postgres,
     services,
     demo,
     export,
@@ -62,7 +66,7 @@ for group in (
 
 
 # Errors that the rooms raise on purpose carry their own remedy; others are ours to debug.
-ROOMS = {"contracts", "lake", "ingestion", "checks", "ml", "ticklake"}
+ROOMS = {"contracts", "lake", "ingestion", "checks", "ml", "serving", "ticklake"}
 
 
 def main() -> None:

@@ -7,11 +7,12 @@ raised as AirflowFailException, so that the desk hears of it at once and not aft
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
+
+from ticklake.flow_errors import AccountsOpen, CandlesDrift, final_errors
 
 if TYPE_CHECKING:
     from checks.reconcile import Account
@@ -19,90 +20,83 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TRIGGERED = "manual"
-"""Airflow's run type of a run started by hand; the others take their day from the schedule."""
 
-
-def days_of(
-    day: str | None,
-    interval: tuple[datetime | None, datetime | None],
-    run_type: str,
-    today: date | None = None,
-) -> tuple[date, date]:
-    """The days a run is for, UTC, the second excluded.
-
-    `day` (YYYY-MM-DD) is for runs started by hand and wins there; otherwise the data interval
-    says it; a run started by hand with neither is for yesterday. `today` is for tests.
-    Raises ValueError on a day that has not begun, and on a `day` given to a backfill: it would
-    do the same day over and over.
-    """
-    today = today or datetime.now(UTC).date()
-    if day is not None:
-        if run_type != TRIGGERED:
-            raise ValueError(f"a {run_type} run takes its day from its range; leave `day` empty")
-        first, end = _one_day(_date(day))
-    elif interval[0] is not None and interval[1] is not None:
-        first = interval[0].astimezone(UTC).date()
-        end = max(_day_at_or_after(interval[1]), first + timedelta(days=1))
-    else:
-        first, end = _one_day(today - timedelta(days=1))
-    if first > today:
-        raise ValueError(f"{first} has not begun (it is {today} UTC); choose a day up to today")
-    return first, end
-
-
-def land(datasets: Sequence[str] = ()) -> list[dict[str, Any]]:
+def land(datasets: Sequence[str] = (), *, dry_run: bool = False) -> list[dict[str, Any]]:
     """Land what lies in the inbox, then in the topics that no resident process holds.
 
-    `datasets` empty means all of them. One entry per dataset and way in.
+    `datasets` empty means all of them. One entry per dataset and way in; with `dry_run` per place
+    from which something would be landed, see `flows_dry.land`.
     """
     from ingestion.land import land_inbox, land_topics
     from lake.settings import load_settings
+    from ticklake import flows_dry
 
-    with _final_errors():
+    with final_errors():
+        if dry_run:
+            return flows_dry.land(datasets)
         settings = load_settings()
-        landings = [*land_inbox(settings), *land_topics(settings, tuple(datasets))]
+        landings = land_inbox(settings, datasets=datasets)
+        landings += land_topics(settings, tuple(datasets))
     return _told(landings)
 
 
-def land_day(
-    day: str | None,
-    interval: tuple[datetime | None, datetime | None],
-    run_type: str,
-    datasets: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Choose the run's days (see `days_of`), land their inbox units, catch up with the topics.
+def land_day(asked: Mapping[str, Any], datasets: Sequence[str] = ()) -> dict[str, Any]:
+    """Land the inbox units of the days asked for, catch up with the topics.
 
-    Returns {"start": "YYYY-MM-DD", "end": the day after the last, "landed": as `land`}.
+    `asked` is what `flows_asked.days` returns; it is given back with "landed", as `land` has it.
     """
     from ingestion.land import land_inbox, land_topics
     from lake.settings import load_settings
+    from ticklake import flows_dry
 
-    with _final_errors():
-        start, end = days_of(day, interval, run_type)
+    landings: list[Landing] = []
+    with final_errors():
+        if asked["dry_run"]:
+            return {**asked, "landed": flows_dry.land(datasets, [*each_day(asked)])}
         settings = load_settings()
-        landings: list[Landing] = []
-        for offset in range((end - start).days):
-            landings += land_inbox(settings, day=start + timedelta(days=offset))
+        for day in each_day(asked):
+            landings += land_inbox(settings, day=day, datasets=datasets)
         landings += land_topics(settings, tuple(datasets))
-    return {"start": start.isoformat(), "end": end.isoformat(), "landed": _told(landings)}
+    return {**asked, "landed": _told(landings)}
+
+
+def each_day(asked: Mapping[str, Any]) -> Iterator[date]:
+    """The days from "start" to "end" (excluded), as `flows_asked.days` has them."""
+    day, end = date.fromisoformat(asked["start"]), date.fromisoformat(asked["end"])
+    while day < end:
+        yield day
+        day += timedelta(days=1)
 
 
 def build(
-    start: str | None = None, end: str | None = None, *, full_refresh: bool = False
+    start: str | None = None,
+    end: str | None = None,
+    *,
+    full_refresh: bool = False,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Build what was touched, or the days `start`..`end` (excluded) whole, and publish it.
 
-    Days are YYYY-MM-DD, as they come out of `land_day`.
+    Days are YYYY-MM-DD, as they come out of `land_day`. Beside how the build went it returns
+    "news", what a publication read that the one before had not, by dataset: rows, rejected, hours;
+    and "days", what was rebuilt whole ("2025-10-01 to 2025-10-05"), None without a range. With
+    `dry_run` it says what it would do, see `flows_dry.build`.
 
     Raises AirflowFailException when a model or an invariant test fails.
     """
-    from lake.build import BuildFailed, build
+    from lake import news
+    from lake.layout import layout
     from lake.settings import load_settings
+    from ticklake import flows_dry
+    from ticklake.flows_asked import range_told
+    from ticklake.task_builds import build_in_task
 
-    with _final_errors(BuildFailed):
-        built = build(
-            load_settings(),
+    with final_errors():
+        if dry_run:
+            return flows_dry.build(start, end, full_refresh=full_refresh)
+        settings = load_settings()
+        built = build_in_task(
+            settings,
             start=None if start is None else date.fromisoformat(start),
             end=None if end is None else date.fromisoformat(end),
             full_refresh=full_refresh,
@@ -112,50 +106,67 @@ def build(
     shown = f"publication {built.publication}" if built.published else "nothing new to publish"
     log.info("build %s: %d models, %s", built.build_id, len(built.models), shown)
     told: dict[str, Any] = json.loads(json.dumps(asdict(built), default=str))
+    told["days"] = range_told(start, end)
+    told["news"] = []
+    if built.published and built.publication is not None:
+        read = news.of_publication(layout(settings), built.publication)
+        told["news"] = [{**asdict(one), "hours": list(one.hours)} for one in read]
     return told
 
 
-def reconcile(*, quick: bool = False) -> dict[str, Any]:
+def reconcile(*, quick: bool = False, dry_run: bool = False) -> dict[str, Any]:
     """Judge the accounts, from the broker to what is published.
 
-    With `quick` published files are counted and not read.
+    With `quick` published files are counted and not read. With `dry_run` nothing is judged: that
+    brings the ledger up.
 
     Raises AirflowFailException naming the accounts that do not close.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
     from checks.reconcile import reconcile
     from lake.settings import load_settings
 
-    with _final_errors():
+    if dry_run:
+        log.info("a dry run judges no accounts; `ticklake reconcile` shows how they stand")
+        return {"accounts": 0, "open": 0, "dry_run": True}
+    with final_errors():
         accounts = reconcile(load_settings(), quick=quick)
-    unbalanced = [account for account in accounts if account.difference != 0]
-    if unbalanced:
-        lines = "\n".join(_line(account) for account in unbalanced)
-        raise AirflowFailException(f"{len(unbalanced)} accounts do not close:\n{lines}")
+        unbalanced = [account for account in accounts if account.difference != 0]
+        if unbalanced:
+            lines = "\n".join(_line(account) for account in unbalanced)
+            raise AccountsOpen(
+                f"{len(unbalanced)} accounts do not close:\n{lines}\n"
+                "`ticklake reconcile` shows more: docs/reconciliation.md"
+            )
     log.info("%d accounts close", len(accounts))
     return {"accounts": len(accounts), "open": 0}
 
 
-def drift(day: str | None = None) -> dict[str, Any]:
-    """Judge speed candles against batch candles, of one UTC day (YYYY-MM-DD) or of all.
+def drift(days: Sequence[str] = ()) -> dict[str, Any]:
+    """Judge speed candles against batch candles, of these UTC days (YYYY-MM-DD) or of all.
 
     Without windows to compare, as in a lake without a speed layer, nothing fails.
     Raises AirflowFailException naming the runs beyond their limits.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
-    from checks.drift import drift
+    from checks.drift import DriftNotBuilt, drift
     from lake.settings import load_settings
 
-    with _final_errors():
-        found = drift(load_settings(), None if day is None else _date(day))
-    failed = [run for run in found.runs if not run.passed]
+    wanted = {date.fromisoformat(day) for day in days}
+    with final_errors():
+        try:
+            found = drift(load_settings(), next(iter(wanted)) if len(wanted) == 1 else None)
+        except DriftNotBuilt as error:
+            log.warning("drift is not judged: %s", error)
+            return {"runs": 0, "failed": 0, "windows": 0}
+    runs = [run for run in found.runs if not wanted or run.day in wanted]
+    failed = [run for run in runs if not run.passed]
     if failed:
         lines = "\n".join(f"  {run.told()}" for run in failed)
-        raise AirflowFailException(f"{len(failed)} runs drift:\n{lines}")
-    log.info("%d runs of candles are within their limits", len(found.runs))
-    return {"runs": len(found.runs), "failed": 0, "windows": len(found.windows)}
+        with final_errors():
+            raise CandlesDrift(
+                f"{len(failed)} runs drift:\n{lines}\n`ticklake drift` says why: docs/drift.md"
+            )
+    log.info("%d runs of candles are within their limits", len(runs))
+    return {"runs": len(runs), "failed": 0, "windows": len(found.windows)}
 
 
 def _told(landings: "Sequence[Landing]") -> list[dict[str, Any]]:
@@ -182,34 +193,3 @@ def _told(landings: "Sequence[Landing]") -> list[dict[str, Any]]:
 def _line(account: "Account") -> str:
     sides = f"{account.left} against {account.right}, difference {account.difference}"
     return f"  {account.name} ({account.scope}): {sides} {account.detail}".rstrip()
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ValueError(
-            f"`day` must be a date, YYYY-MM-DD, for example 2013-10-08; got {text!r}"
-        ) from None
-
-
-def _one_day(day: date) -> tuple[date, date]:
-    return day, day + timedelta(days=1)
-
-
-def _day_at_or_after(moment: datetime) -> date:
-    moment = moment.astimezone(UTC)
-    whole = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    return moment.date() if moment == whole else moment.date() + timedelta(days=1)
-
-
-@contextmanager
-def _final_errors(*also: type[Exception]) -> Iterator[None]:
-    """Turn errors that come back on every try into one that Airflow does not retry."""
-    from airflow.sdk.exceptions import AirflowFailException
-
-    final: tuple[type[Exception], ...] = (ValueError, TypeError, LookupError, ImportError, *also)
-    try:
-        yield
-    except final as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error

@@ -4,6 +4,8 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
+from ticklake.flow_errors import final_errors
+
 log = logging.getLogger(__name__)
 
 
@@ -12,7 +14,8 @@ def maintain(*, dry_run: bool = False) -> list[dict[str, Any]]:
     from lake.maintenance import maintain as run
     from lake.settings import load_settings
 
-    done = run(load_settings(), dry_run=dry_run)
+    with final_errors():
+        done = run(load_settings(), dry_run=dry_run)
     for one in done:
         if one.note or not one.is_nothing:
             log.info("%s%s", "would be done: " if dry_run else "", one)
@@ -21,12 +24,12 @@ def maintain(*, dry_run: bool = False) -> list[dict[str, Any]]:
 
 def verify(*, deep: bool = False) -> dict[str, int]:
     """Look the lake through. Raises AirflowFailException naming every damaged file."""
-    from airflow.sdk.exceptions import AirflowFailException
-
+    from lake.damage import Damaged
     from lake.settings import load_settings
     from lake.verify_lake import verify as look
 
-    found = look(load_settings(), deep=deep)
-    if found.damage:
-        raise AirflowFailException("\n".join(str(finding) for finding in found.damage))
+    with final_errors():
+        found = look(load_settings(), deep=deep)
+        if found.damage:
+            raise Damaged("\n".join(str(finding) for finding in found.damage))
     return {"tables": found.tables, "files": found.files, "rows": found.rows}

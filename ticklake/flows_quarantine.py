@@ -1,8 +1,9 @@
 """What the `replay_quarantine` flow does, as a function: plain data in and out, as in flows.py."""
 
 import logging
-from datetime import UTC, datetime
 from typing import Any
+
+from ticklake.flow_errors import final_errors
 
 log = logging.getLogger(__name__)
 
@@ -24,24 +25,21 @@ def replay(
 
     Raises AirflowFailException on a wrong parameter: trying again would not mend it.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
     from ingestion.replay import replay as judge_again
     from lake.quarantine import Wanted
     from lake.settings import load_settings
     from ticklake.commands.quarantine import told
+    from ticklake.flows_asked import moment_of
 
-    try:
+    with final_errors():
         settings = load_settings()
         wanted = Wanted(
             () if dataset == ALL else (dataset,),
             None if code == ALL else code,
             source or None,
-            _moment(since),
+            moment_of(since),
         )
-    except (ValueError, LookupError) as error:
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
-    found = [told(replayed) for replayed in judge_again(settings, wanted, dry_run=dry_run)]
+        found = [told(replayed) for replayed in judge_again(settings, wanted, dry_run=dry_run)]
     verb = "would pass" if dry_run else "landed"
     for entry in found:
         still = ", ".join(f"{why} {n}" for why, n in entry["still_rejected"].items()) or "none"
@@ -55,10 +53,3 @@ def replay(
     if not found:
         log.info("nothing in quarantine is open and wanted")
     return found
-
-
-def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

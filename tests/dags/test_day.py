@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
-from ticklake import flows
+from ticklake import flows_asked
+from ticklake.flows_asked import days_of
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
 TODAY = date(2025, 10, 6)
 NOTHING = (None, None)
+NONE_NAMED = (None, None, None)
 
 
 def _midnight(day: date) -> datetime:
@@ -52,6 +54,10 @@ def test_the_first_real_day_lies_after_the_start_date(scheduled: dict[str, Any])
         {"datasets": "trades"},
         {"datasets": [1]},
         {"datasets": ["trades", "trades"]},
+        {"datasets": ["trads"]},
+        {"from": "2013-13-08"},
+        {"to": "tomorrow"},
+        {"dry_run": 1},
     ],
 )
 def test_a_bad_param_is_refused(bag: "DagBag", given: dict[str, Any]) -> None:
@@ -68,6 +74,7 @@ def test_a_bad_param_is_refused(bag: "DagBag", given: dict[str, Any]) -> None:
         {"day": "2013-10-08"},
         {"full_refresh": True},
         {"datasets": ["trades", "quotes"]},
+        {"from": "2013-10-08", "to": "2013-10-11", "dry_run": True},
     ],
 )
 def test_a_good_param_is_taken(bag: "DagBag", given: dict[str, Any]) -> None:
@@ -76,62 +83,124 @@ def test_a_good_param_is_taken(bag: "DagBag", given: dict[str, Any]) -> None:
     assert given.items() <= params.validate().items()
 
 
+def day_named(day: str) -> tuple[str | None, str | None, str | None]:
+    return day, None, None
+
+
 def test_a_run_started_by_hand_is_for_the_day_it_names() -> None:
-    found = flows.days_of("2013-10-08", NOTHING, "manual", TODAY)
+    found = days_of(day_named("2013-10-08"), NOTHING, "manual", TODAY)
     assert found == (date(2013, 10, 8), date(2013, 10, 9))
 
 
-def test_the_day_named_by_hand_wins_over_the_interval() -> None:
+def test_a_range_named_by_hand_includes_both_ends() -> None:
+    found = days_of((None, "2025-10-01", "2025-10-05"), NOTHING, "manual", TODAY)
+    assert found == (date(2025, 10, 1), date(2025, 10, 6))
+
+
+def test_a_range_of_one_day_is_that_day() -> None:
+    found = days_of((None, "2025-10-01", "2025-10-01"), NOTHING, "manual", TODAY)
+    assert found == (date(2025, 10, 1), date(2025, 10, 2))
+
+
+def test_a_range_may_end_today() -> None:
+    found = days_of((None, "2025-10-01", "2025-10-06"), NOTHING, "manual", TODAY)
+    assert found == (date(2025, 10, 1), date(2025, 10, 7))
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ((None, "2025-10-05", "2025-10-01"), "`to` 2025-10-01 lies before `from` 2025-10-05"),
+        ((None, "2025-10-01", None), "`from` without `to`"),
+        ((None, None, "2025-10-01"), "`to` without `from`"),
+        (("2025-10-01", "2025-10-01", "2025-10-02"), "give one of them"),
+        ((None, "2025-10-01", "2025-10-07"), "2025-10-07 has not begun"),
+        ((None, "2025-10-01", "soon"), "`to` must be a date, YYYY-MM-DD"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused_saying_why(
+    named: tuple[str | None, str | None, str | None], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        days_of(named, NOTHING, "manual", TODAY)
+
+
+@pytest.mark.parametrize("named", [("2013-10-08", None, None), (None, "2013-10-08", "2013-10-09")])
+def test_the_days_named_by_hand_win_over_the_interval(
+    named: tuple[str | None, str | None, str | None],
+) -> None:
     interval = (datetime(2025, 10, 1, tzinfo=UTC), datetime(2025, 10, 2, tzinfo=UTC))
-    found = flows.days_of("2013-10-08", interval, "manual", TODAY)
-    assert found == (date(2013, 10, 8), date(2013, 10, 9))
+    assert days_of(named, interval, "manual", TODAY)[0] == date(2013, 10, 8)
 
 
 def test_a_run_started_by_hand_with_nothing_named_is_for_yesterday() -> None:
-    assert flows.days_of(None, NOTHING, "manual", TODAY) == (date(2025, 10, 5), date(2025, 10, 6))
+    assert days_of(NONE_NAMED, NOTHING, "manual", TODAY) == (date(2025, 10, 5), date(2025, 10, 6))
 
 
 def test_today_may_be_recomputed() -> None:
-    found = flows.days_of("2025-10-06", NOTHING, "manual", TODAY)
+    found = days_of(day_named("2025-10-06"), NOTHING, "manual", TODAY)
     assert found == (date(2025, 10, 6), date(2025, 10, 7))
 
 
 @pytest.mark.parametrize("run_type", ["scheduled", "backfill", "manual"])
 def test_a_run_with_an_interval_is_for_that_interval(run_type: str) -> None:
     interval = (datetime(2025, 10, 1, tzinfo=UTC), datetime(2025, 10, 2, tzinfo=UTC))
-    found = flows.days_of(None, interval, run_type, TODAY)
+    found = days_of(NONE_NAMED, interval, run_type, TODAY)
     assert found == (date(2025, 10, 1), date(2025, 10, 2))
 
 
 def test_an_interval_that_ends_within_a_day_reaches_to_its_end() -> None:
     interval = (datetime(2025, 10, 1, 6, tzinfo=UTC), datetime(2025, 10, 2, 6, tzinfo=UTC))
-    found = flows.days_of(None, interval, "manual", TODAY)
+    found = days_of(NONE_NAMED, interval, "manual", TODAY)
     assert found == (date(2025, 10, 1), date(2025, 10, 3))
 
 
 def test_an_interval_of_no_length_is_for_its_day() -> None:
     moment = datetime(2025, 10, 1, tzinfo=UTC)
-    found = flows.days_of(None, (moment, moment), "manual", TODAY)
+    found = days_of(NONE_NAMED, (moment, moment), "manual", TODAY)
     assert found == (date(2025, 10, 1), date(2025, 10, 2))
 
 
 def test_a_day_that_has_not_begun_is_refused() -> None:
     with pytest.raises(ValueError, match="2025-10-07 has not begun"):
-        flows.days_of("2025-10-07", NOTHING, "manual", TODAY)
+        days_of(day_named("2025-10-07"), NOTHING, "manual", TODAY)
 
 
 @pytest.mark.parametrize("day", ["2013-13-08", "yesterday", ""])
 def test_a_day_that_is_no_date_is_refused(day: str) -> None:
     with pytest.raises(ValueError, match="must be a date, YYYY-MM-DD"):
-        flows.days_of(day, NOTHING, "manual", TODAY)
+        days_of(day_named(day), NOTHING, "manual", TODAY)
 
 
 @pytest.mark.parametrize("run_type", ["scheduled", "backfill"])
-def test_a_backfill_takes_no_single_day(run_type: str) -> None:
-    with pytest.raises(ValueError, match="leave `day` empty"):
-        flows.days_of("2013-10-08", NOTHING, run_type, TODAY)
+@pytest.mark.parametrize("named", [("2013-10-08", None, None), (None, "2013-10-08", "2013-10-09")])
+def test_a_backfill_takes_no_days_of_its_own(
+    run_type: str, named: tuple[str | None, str | None, str | None]
+) -> None:
+    with pytest.raises(ValueError, match="leave `day`, `from` and `to` empty"):
+        days_of(named, NOTHING, run_type, TODAY)
 
 
-def test_a_task_told_a_bad_day_fails_without_being_tried_again() -> None:
-    with pytest.raises(AirflowFailException, match="has not begun"):
-        flows.land_day("9999-01-01", NOTHING, "manual")
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"day": "9999-01-01"}, "9999-01-01 has not begun"),
+        ({"from": "2025-10-02", "to": "2025-10-01"}, "swap them"),
+        ({"datasets": ["trades", "trads"]}, "no dataset trads; there are: alerts"),
+    ],
+)
+def test_the_first_task_refuses_at_once_and_is_not_tried_again(
+    params: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=says):
+        flows_asked.days(params, NOTHING, "manual", TODAY)
+
+
+def test_the_first_task_says_which_days_the_run_is_for() -> None:
+    asked = {"from": "2025-10-01", "to": "2025-10-03", "dry_run": True}
+    assert flows_asked.days(asked, NOTHING, "manual", TODAY) == {
+        "start": "2025-10-01",
+        "end": "2025-10-04",
+        "days": "2025-10-01 to 2025-10-03",
+        "dry_run": True,
+    }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from checks.drift import Drift, Run
+from checks.drift import Drift, DriftNotBuilt, Run
 from ticklake import flows
 
 RUN = Run(
@@ -43,7 +43,7 @@ def test_runs_within_their_limits_pass_and_so_does_a_lake_without_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     days = asked(monkeypatch, RUN)
-    assert flows.drift("2025-10-02") == {"runs": 1, "failed": 0, "windows": 0}
+    assert flows.drift(["2025-10-02"]) == {"runs": 1, "failed": 0, "windows": 0}
     assert days == [date(2025, 10, 2)]
     asked(monkeypatch)
     assert flows.drift() == {"runs": 0, "failed": 0, "windows": 0}
@@ -57,3 +57,25 @@ def test_a_run_beyond_a_limit_fails_the_step_and_is_named_with_its_figure(
     asked(monkeypatch, RUN, BEYOND)
     with pytest.raises(AirflowFailException, match=r"(?s)1 runs drift.*2025-10-02 1s.*0\.600000 %"):
         flows.drift()
+
+
+def test_only_the_days_that_are_asked_for_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    asked(
+        monkeypatch,
+        RUN,
+        replace(RUN, day=date(2025, 10, 3)),
+        replace(BEYOND, day=date(2025, 10, 4)),
+    )
+    assert flows.drift(["2025-10-02", "2025-10-03"]) == {"runs": 2, "failed": 0, "windows": 0}
+    with pytest.raises(AirflowFailException, match="2025-10-04 1s"):
+        flows.drift(["2025-10-03", "2025-10-04"])
+
+
+def test_a_lake_built_without_drift_tables_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*_: Any) -> Drift:
+        raise DriftNotBuilt("gold.drift_runs is not published")
+
+    monkeypatch.setattr("checks.drift.drift", found)
+    assert flows.drift() == {"runs": 0, "failed": 0, "windows": 0}

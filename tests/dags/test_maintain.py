@@ -48,8 +48,12 @@ def test_a_bad_param_is_refused(bag: "DagBag", given: dict[str, Any]) -> None:
 
 
 def test_its_tasks_tell_what_they_did(landed: Landed) -> None:
+    before = sorted(landed.root.rglob("*"))
     said = flows_maintain.maintain(dry_run=True)
     assert len(landed.files()) == 6
+    assert [path for path in sorted(landed.root.rglob("*")) if "run" not in path.parts] == [
+        path for path in before if "run" not in path.parts
+    ]
     done = flows_maintain.maintain()
     assert len(landed.files()) == 2
     assert said == done

@@ -4,14 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from contracts.codes import RejectCode
 from contracts.names import dataset_names
 from tests.desk import Desk
+from ticklake import flows_asked
 from ticklake.services.airflow import POOLS
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ import json, sys
 from airflow.dag_processing.dagbag import DagBag
 dag = DagBag(sys.argv[1]).dags["replay_quarantine"]
 run = dag.test(run_conf=json.loads(sys.argv[2]))
-(task,) = run.get_task_instances()
+task = run.get_task_instance("replay")
 print("RESULT", json.dumps([task.state, task.xcom_pull(task_ids="replay")]))
 """
 
@@ -47,9 +50,20 @@ def test_the_form_offers_every_dataset_and_code_and_nothing_else(bag: "DagBag") 
 def test_it_runs_only_when_asked_and_waits_for_its_turn_to_land(bag: "DagBag") -> None:
     dag = bag.dags[NAME]
     assert dag.schedule is None
-    assert {task.task_id: task.pool for task in dag.tasks} == {"replay": "lander"}
+    assert {task.task_id: task.pool for task in dag.tasks} == {
+        "check": "default_pool",
+        "replay": "lander",
+    }
     assert "lander" in POOLS
     assert dag.max_active_runs == 1
+
+
+def test_a_moment_that_has_not_been_is_refused_at_once() -> None:
+    now = datetime(2025, 10, 6, tzinfo=UTC)
+    assert flows_asked.since("2025-10-05T23:59:59", now) == "2025-10-05T23:59:59"
+    assert flows_asked.since(None, now) is None
+    with pytest.raises(AirflowFailException, match=r"`since` 2025-10-06T02:00:01\+02:00 lies"):
+        flows_asked.since("2025-10-06T02:00:01+02:00", now)
 
 
 @pytest.mark.slow

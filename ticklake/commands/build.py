@@ -45,7 +45,7 @@ def build(
     json: Annotated[bool, JSON] = False,
 ) -> None:
     """Build what changed (or a range of days), test it, publish it. The same as `dbt build`."""
-    from lake.build import ModelResult
+    from lake.build import STARTED, ModelResult
     from lake.build import build as run
 
     if follow:
@@ -55,7 +55,7 @@ def build(
     with console.progress("building") as bar:
 
         def done(node: ModelResult, total: int) -> None:
-            bar.advance(1, f"{node.kind} {node.name}", total)
+            bar.advance(int(node.status != STARTED), f"{node.kind} {node.name}", total)
 
         result = run(
             load_settings(),
@@ -67,6 +67,9 @@ def build(
         )
     if json:
         console.as_json(result)
+        return
+    if not result.models:
+        console.out.print(f"{result.reason}; publication {result.publication} is current")
         return
     slowest = sorted(result.models, key=lambda m: m.seconds, reverse=True)[:8]
     console.table(

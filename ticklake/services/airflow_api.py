@@ -206,6 +206,12 @@ class AirflowApi:
         where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         return self._call("GET", f"{where}/xcomEntries/return_value")["value"]
 
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> str:
+        """The log of a try, as the interface shows it, one event below the other."""
+        where = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        lines = self._call("GET", where, params={"full_content": True})["content"]
+        return "\n".join(str(line["event"] if isinstance(line, dict) else line) for line in lines)
+
     def wait(self, dag_id: str, run_ids: Sequence[str], *, timeout_s: float = 600.0) -> list[Run]:
         """Wait until the runs have ended, well or not, and return them in the order asked.
 

@@ -1,0 +1,1 @@
+"""What a failed flow tells the desk: what failed, why most likely, and what to type next."""

@@ -1,0 +1,1 @@
+"""The page "dbt models" that Airflow shows beside a run."""
