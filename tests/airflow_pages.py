@@ -121,6 +121,7 @@ class AirflowPages:
         if self._pictures is None:
             return
         self.page.wait_for_timeout(1_500)  # until nothing moves any more
+        self._pictures.mkdir(parents=True, exist_ok=True)
         path = self._pictures / f"{name}.png"
         self.page.screenshot(path=path)
         assert path.stat().st_size < LARGEST_PICTURE, f"{path} is too large for the docs"
