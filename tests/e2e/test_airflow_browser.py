@@ -146,7 +146,6 @@ def test_the_tab_dbt_models_shows_every_model_and_its_tests(
     }
     shown = models.locator("tr td:first-child").all_inner_texts()
     assert built <= {name.split(".")[-1] for name in shown}
-    pages.picture("dbt_models")
     pages.open("dags", "day", "runs", "by-hand", "tasks", "land")
     expect(pages.dbt_models()).to_contain_text("No build to show")
 
@@ -174,11 +173,14 @@ def test_three_days_backfilled_from_the_dialog_go_green_and_are_in_gold(
     assert [run.interval_start for run in runs] == [
         datetime(day.year, day.month, day.day, tzinfo=UTC) for day in RANGE
     ]
-    pages.open("dags", "day")
+    pages.open("dags", "day", "runs")
     pages.picture("runs")
+    pages.open("dags", "day", "runs", runs[-1].run_id, "tasks", "build")
+    expect(pages.dbt_models()).to_contain_text("publication 4")
+    pages.picture("dbt_models")
     with lakehouse.connect(layout(settings)) as conn:
         counts = conn.execute(
-            "select event_date, count(*) from silver.trades group by all order by 1"
+            "select event_ts::date, count(*) from silver.trades group by all order by 1"
         ).fetchall()
     assert counts == [(day, GOOD) for day in (BY_HAND, *RANGE)]
 
