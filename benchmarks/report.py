@@ -33,12 +33,12 @@ def targets(found: Job) -> list[Job]:
     if "follow" in found:
         run = found["follow"]
         on = f"{run['rate']:,.0f} records/s"
-        judged.append(_at_most("p95 to durable bronze, ms", P95_TARGET_MS, run["p95_ms"], on))
+        judged.append(at_most("p95 to durable bronze, ms", P95_TARGET_MS, run["p95_ms"], on))
     if "commits" in found:
         buckets = found["commits"]["buckets"]
         growth = buckets[-1]["us_per_record"] / buckets[0]["us_per_record"]
         on = f"{sum(bucket['commits'] for bucket in buckets):,} commits"
-        judged.append(_at_most("last tenth of commits : first", FLAT_TARGET, growth, on, ".2f"))
+        judged.append(at_most("last tenth of commits : first", FLAT_TARGET, growth, on, ".2f"))
     return judged
 
 
@@ -49,7 +49,7 @@ def _of_topic(topic: Job) -> Iterator[Job]:
         clock = bare["seconds"] / ours["seconds"]
         yield _at_least("(b) of (a), by CPU", RATIO_TARGET, cost(bare) / cost(ours), on, ".2f")
         yield _at_least("(b) of (a), by the clock", RATIO_TARGET, clock, on, ".2f")
-        yield _at_most("CPU µs per trade", COST_TARGET, cost(ours), on, ".2f")
+        yield at_most("CPU µs per trade", COST_TARGET, cost(ours), on, ".2f")
     peers = {n: run for n, run in passes.items() if n not in (BARE, OURS) and "failed" not in run}
     if not peers or OURS not in passes:
         return
@@ -71,7 +71,7 @@ def _at_least(name: str, target: float, measured: float, on: str, form: str = ",
     }
 
 
-def _at_most(name: str, target: float, measured: float, on: str, form: str = ",.0f") -> Job:
+def at_most(name: str, target: float, measured: float, on: str, form: str = ",.0f") -> Job:
     met = measured <= target
     return {
         "name": name,

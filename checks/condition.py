@@ -11,7 +11,8 @@ from datetime import UTC, date, datetime
 
 from duckdb import DuckDBPyConnection
 
-from checks.reconcile import Account, reconcile
+from checks.account import Account
+from checks.built import last_build
 from lake import lakehouse
 from lake.layout import layout
 from lake.settings import Settings
@@ -97,7 +98,7 @@ def conditions(
             found = _published(conn, now, days)
     except lakehouse.NothingPublished:
         return []
-    return lowered(found, reconcile(settings))
+    return lowered(found, last_build(settings))
 
 
 def _published(conn: DuckDBPyConnection, now: datetime, days: int) -> list[DatasetCondition]:

@@ -41,7 +41,7 @@ def published(
     with duckdb.connect() as conn:
         conn.execute("set TimeZone = 'UTC'")
         try:
-            built = _built(conn, place, record)
+            built = built_totals(conn, place, record)
         except Exception as error:  # a broken log fails in many ways
             return [unreadable(NAME, control_totals.KEY, str(error))]
         for key, table in sorted(tables.items()):
@@ -52,10 +52,12 @@ def published(
                 looked.append(unreadable(NAME, key, str(error)))
             if progress:
                 progress(key, len(tables))
-    return [*_summed_up(looked), *(account for account in looked if account.is_open)]
+    return [*summed_up(looked), *(account for account in looked if account.is_open)]
 
 
-def _built(conn: DuckDBPyConnection, place: Layout, record: Record) -> dict[str, dict[str, Totals]]:
+def built_totals(
+    conn: DuckDBPyConnection, place: Layout, record: Record
+) -> dict[str, dict[str, Totals]]:
     """Table -> part -> what was built, as the publication states it."""
     stated = record.tables.get(control_totals.KEY)
     if stated is None:
@@ -203,7 +205,8 @@ def _look(key: str, part: str) -> str:
     return f'ticklake sql "from {key} where {hour} = timestamptz {moment}"'
 
 
-def _summed_up(lines: Sequence[Account]) -> list[Account]:
+def summed_up(lines: Sequence[Account], name: str = NAME) -> list[Account]:
+    """Closed lines of tables (their scopes are schema.table), a line for each schema."""
     closed = [account for account in lines if not account.is_open]
     if not closed:
         return []
@@ -215,7 +218,7 @@ def _summed_up(lines: Sequence[Account]) -> list[Account]:
         }
     )
     return [
-        line(NAME, f"{schema}: {tables} tables, {parts} parts", rows, rows)
+        line(name, f"{schema}: {tables} tables, {parts} parts", rows, rows)
         for schema, tables, parts, rows in frame.group_by("schema", maintain_order=True)
         .agg(pl.col("table").n_unique(), pl.len(), pl.col("rows").sum())
         .iter_rows()

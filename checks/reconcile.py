@@ -1,10 +1,11 @@
 """Do the accounts close? Every line, from the broker to what readers get.
 
 Reads what is published, its control totals, the ledger, the outcome of the last build, and asks the
-broker. Looking changes nothing but the ledger, which is brought up to what has landed.
+broker, and the PostgreSQL that is published to. Looking changes nothing but the ledger, which is
+brought up to what has landed.
 """
 
-from checks import broker, built, landed
+from checks import broker, built, landed, postgres
 from checks.account import Account
 from checks.published import Progress, published
 from lake import lakehouse
@@ -37,4 +38,5 @@ def reconcile(
     with lakehouse.connect(place) as conn:
         accounts = built.published(conn)
     after = published(place, record, quick=quick, progress=progress)
-    return [*before, *accounts, *after, *stopped]
+    elsewhere = postgres.postgres(settings, place, record, quick=quick)
+    return [*before, *accounts, *after, *elsewhere, *stopped]

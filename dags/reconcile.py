@@ -60,7 +60,7 @@ def reconcile() -> None:
     def check(params: Any = None, triggering_asset_events: Any = None) -> dict[str, Any]:
         from ticklake import flows_asked
 
-        closed = [event.extra for event in triggering_asset_events.get(CLOSED_DAYS, ())]
+        closed = [event.extra or {} for event in triggering_asset_events.get(CLOSED_DAYS, ())]
         return flows_asked.judged_days(params["day"], params["tables"], closed)
 
     @task

@@ -16,6 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from lake import standing
 from lake.layout import layout
 from lake.locks import Busy, held
 from lake.session import new_id
@@ -86,8 +87,9 @@ def build(
 ) -> BuildResult:
     """Build what changed, or the UTC days [start, end), and publish it.
 
-    `dbt` is how dbt is run, a process of its own each time unless given. Other builds are waited
-    for up to `wait_s` seconds.
+    After a build of everything only what news can reach is run, and dbt is not started where there
+    are none. `dbt` is how it is run, a process of its own each time unless given. Other builds are
+    waited for up to `wait_s` seconds.
 
     Raises BuildFailed if a model or an invariant test failed: readers keep what they had. Raises
     BuildBusy if another build did not end in time.
@@ -101,8 +103,19 @@ def build(
         if day is not None:
             environment[name] = day.isoformat()
     with _one_at_a_time(settings, wait_s):
+        is_plain = not (start or end or full_refresh or select)
+        stands = standing.look(settings) if is_plain else None
+        if stands and not stands.news:
+            reason = "nothing has landed since"
+            return BuildResult(build_id, False, stands.publication, True, reason)
+        if stands:
+            arguments += stands.arguments()
+            environment |= stands.environment()
         nodes, errors, code = _run(dbt or dbt_process, arguments, environment, progress)
-    return _result(settings, build_id, nodes, errors, code)
+        result = _result(settings, build_id, nodes, errors, code)
+        if result.advanced:
+            standing.mark(settings)
+    return result
 
 
 def folders(settings: Settings) -> list[str]:

@@ -68,11 +68,13 @@ def _outcome(session: Session, conn: DuckDBPyConnection, request: Mapping[str, A
     if untested:
         reason = f"invariant tests were left out: {', '.join(sorted(untested)[:3])}"
         return Outcome(session.build_id, False, number, False, reason)
+    stands = ran | session.settings.build_left_out
     whole = not session.is_ranged and all(
-        node["id"] in ran for node in [*request["models"], *request["tests"]]
+        node["id"] in stands for node in [*request["models"], *request["tests"]]
     )
     hours = _hours(session)
-    models = [_model(m, hours) for m in request["models"] if m["id"] in ran and m["published"]]
+    published = [m for m in request["models"] if m["published"]]
+    models = [_model(m, hours) for m in published if m["id"] in ran]
     read = describe(session, conn)
     pin = read if whole else (last.pin if last else {})
     record = publish(
@@ -83,7 +85,7 @@ def _outcome(session: Session, conn: DuckDBPyConnection, request: Mapping[str, A
         read=read,
         pin=pin,
         alongside=[DIRTY],
-        complete=whole,
+        all_models=[f"{m['schema']}.{m['name']}" for m in published] if whole else None,
     )
     lakehouse.refresh(session.layout)
     if whole:

@@ -73,7 +73,7 @@ def swap(layout: Layout, record: Record) -> None:
             f"attach {literal(str(draft))} as lakehouse (storage_version '{STORAGE_VERSION}')"
         )
         conn.execute("use lakehouse")
-        _write_views(conn, layout, record)
+        write_views(conn, layout, record)
         conn.execute("use memory")
         conn.execute("detach lakehouse")
     sync_file(draft)
@@ -82,7 +82,8 @@ def swap(layout: Layout, record: Record) -> None:
     sync_folders([layout.local])
 
 
-def _write_views(conn: DuckDBPyConnection, layout: Layout, record: Record) -> None:
+def write_views(conn: DuckDBPyConnection, layout: Layout, record: Record) -> None:
+    """Make the views of a publication in an empty database."""
     for schema in ("silver", "gold", "audit", "quarantine", "ledger"):
         conn.execute(f"create schema {schema}")
     tables = [(key, t) for key, t in record.tables.items() if t.kind == "table"]

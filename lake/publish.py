@@ -5,7 +5,7 @@ lakehouse.duckdb. Readers follow the record, so a crash before it changes nothin
 what it left in Delta is rolled back by the next publication.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -33,18 +33,18 @@ def publish(
     read: Mapping[str, Any],
     pin: Mapping[str, Any],
     alongside: Sequence[Model] = (),
-    complete: bool = False,
+    all_models: Collection[str] | None = None,
 ) -> Record | None:
     """Publish what differs from the current record; None if nothing does.
 
     `alongside` are tables about the build itself: they are published with a change, and are no
-    reason to publish. Where `models` are all there are (`complete`), tables of models that are gone
-    are shown no more. Raises PublishConflict if another build took the next number.
+    reason to publish. Tables of models that are not among `all_models`, if that is given, are shown
+    no more. Raises PublishConflict if another build took the next number.
     """
     last = current(layout)
     before = dict(last.tables) if last else {}
-    kept = {control_totals.KEY, *(model.key for model in [*models, *alongside])}
-    tables = {key: t for key, t in before.items() if not complete or key in kept}
+    kept = {control_totals.KEY, *(model.key for model in alongside), *(all_models or ())}
+    tables = {key: t for key, t in before.items() if all_models is None or key in kept}
     looks: dict[str, Look] = {}
 
     def publish_all(models: Sequence[Model]) -> None:

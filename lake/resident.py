@@ -24,7 +24,7 @@ from lake.layout import layout
 from lake.locks import Busy, held
 from lake.pins import Pin
 from lake.settings import Settings
-from lake.warm_dbt import WarmDbt
+from lake.warm_dbt import WarmDbt, WarmDbtDied
 
 POLL_S = 0.2
 EVERY_S = 5.0
@@ -109,7 +109,7 @@ class _Follower:
             result = build(self._settings, progress=self._progress, dbt=self._dbt, wait_s=0)
         except BuildBusy:
             return False
-        except BuildFailed as failed:
+        except (BuildFailed, WarmDbtDied) as failed:
             done = Round(time.monotonic() - began, None, str(failed))
             self._retry_at = time.monotonic() + RETRY_S
         else:

@@ -71,7 +71,8 @@ class Session:
         )
         if self.now is None:
             self.before = dict(conn.execute("select dataset, version from build.pin").fetchall())
-            self.now = pins.newest(self.layout)
+            newest = pins.newest(self.layout)
+            self.now = newest if self.settings.build_pin is None else self.settings.build_pin
             if any(
                 version > self.now.get(name, -1)
                 for name, version in self.before.items()

@@ -78,6 +78,14 @@ class Settings(KafkaSettings):
     )
     build_from: date | None = Field(None, alias="TICKLAKE_BUILD_FROM", description="first UTC day")
     build_to: date | None = Field(None, alias="TICKLAKE_BUILD_TO", description="day after the last")
+    build_pin: dict[str, int] | None = Field(
+        None, alias="TICKLAKE_BUILD_PIN", description="bronze versions to read, not the newest"
+    )
+    build_left_out: frozenset[str] = Field(
+        frozenset(),
+        alias="TICKLAKE_BUILD_LEFT_OUT",
+        description="nodes of dbt's graph that stand as they are up to that pin",
+    )
     build_memory: str = Field("4GB", alias="TICKLAKE_BUILD_MEMORY", pattern=r"^\d+(\.\d+)?[KMGT]B$")
     build_threads: int = Field(2, alias="TICKLAKE_BUILD_THREADS", ge=1, le=256)
 
@@ -157,6 +165,16 @@ class Settings(KafkaSettings):
     )
     alert_timeout_s: float = Field(
         3.0, alias="TICKLAKE_ALERT_TIMEOUT", gt=0, le=5, description="seconds of one such request"
+    )
+    postgres: SecretStr | None = Field(
+        None, alias="TICKLAKE_POSTGRES", description="URL of the database that is published to"
+    )
+    postgres_tables: str = Field(
+        "gold.*,audit.*,-gold.depth,-gold.depth_1s,-gold.book_depth,-gold.candles_dense,"
+        "-gold.candle_windows_*,-audit.dirty,-audit.control_totals",
+        alias="TICKLAKE_POSTGRES_TABLES",
+        pattern=r"^ *-?[\w*?]+\.[\w*?]+( *, *-?[\w*?]+\.[\w*?]+)* *$",
+        description="what is published there: schema.name with * and ?; - leaves out again",
     )
 
     log_format: Literal["console", "json"] = Field("console", alias="TICKLAKE_LOG_FORMAT")

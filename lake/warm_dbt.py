@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -63,7 +64,7 @@ class WarmDbt:
         on_line: Callable[[str], None],
     ) -> int:
         """Run dbt; its exit code, or minus the number of the signal that killed it."""
-        if self._server is None or self._made_of != state_of_code():
+        if not self._is_up() or self._made_of != state_of_code():
             self.stop()
             self._start()
         server = self._server
@@ -84,13 +85,17 @@ class WarmDbt:
         if server is None:
             return
         assert server.stdin is not None and server.stdout is not None
-        server.stdin.close()
+        with suppress(BrokenPipeError):
+            server.stdin.close()
         try:
             server.wait(_STOP_S)
         except subprocess.TimeoutExpired:  # it had not come to listening yet
             server.kill()
             server.wait()
         server.stdout.close()
+
+    def _is_up(self) -> bool:
+        return self._server is not None and self._server.poll() is None
 
     def _start(self) -> None:
         self._made_of = state_of_code()

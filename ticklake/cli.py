@@ -23,6 +23,7 @@ from ticklake.commands import (
     listen,
     look,
     maintain,
+    postgres,
     profile,
     prove,
     quarantine,
@@ -56,6 +57,7 @@ for group in (
     failures,
     quarantine,
     maintain,
+    postgres,
     services,
     demo,
     export,
@@ -64,7 +66,7 @@ for group in (
 
 
 # Errors that the rooms raise on purpose carry their own remedy; others are ours to debug.
-ROOMS = {"contracts", "lake", "ingestion", "checks", "ml", "ticklake"}
+ROOMS = {"contracts", "lake", "ingestion", "checks", "ml", "serving", "ticklake"}
 
 
 def main() -> None:

@@ -51,7 +51,7 @@ def full_refresh() -> Param:
 
 def dry_run(description: str) -> Param:
     """Say what would be done, and change nothing."""
-    return switch("Dry run", f"{description} Nothing is changed: no landing, no build.")
+    return switch("Dry run", f"{description} Nothing is changed.")
 
 
 def switch(title: str, description: str) -> Param:

@@ -39,13 +39,17 @@ class ModelUnreadable(ValueError):
 
 @dataclass(frozen=True)
 class Model:
-    """A model as its yml describes it: `columns` maps names to types, empty where none is given."""
+    """A model as its yml describes it: `columns` maps names to types, empty where none is given.
+
+    `key` are columns that no two rows share, of the first test of the whole table that says so.
+    """
 
     table: str
     source: str
     columns: Mapping[str, str]
     is_enforced: bool
     rules: tuple[Rule, ...]
+    key: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,17 @@ def _model(table: str, source: str, entry: Mapping[str, Any], tables: Mapping[st
     columns = {c["name"]: c.get("data_type", "") for c in entry.get("columns") or []}
     contract = (entry.get("config") or {}).get("contract") or {}
     model = Model(table, source, columns, bool(contract.get("enforced")), ())
-    return replace(model, rules=(*_shape(model), *_tested(model, entry, tables)))
+    rules = (*_shape(model), *_tested(model, entry, tables))
+    return replace(model, rules=rules, key=_key(entry))
+
+
+def _key(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    of_columns = [t for c in entry.get("columns") or [] for t in _tests(c, c["name"])]
+    for test in [*_tests(entry, None), *of_columns]:
+        is_whole = test.where is None and test.config.get("severity", "error") == "error"
+        if test.kind.startswith("unique") and is_whole:
+            return tuple(test.arguments.get("columns") or (_column(test),))
+    return ()
 
 
 def _shape(model: Model) -> Iterator[Rule]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ticklake.flow_assets import MOST_HOURS, of_build, of_days, of_landing, of_replay
+from ticklake.flow_assets import CLOSED_DAYS, MOST_HOURS, of_build, of_days, of_landing, of_replay
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
@@ -38,9 +38,7 @@ def test_the_flows_are_tied_together_by_assets_with_names(bag: "DagBag") -> None
         ("day", "build"): ["bronze"],
         ("day", "reconcile"): ["gold"],
     }
-    assert [asset.name for asset in bag.dags["reconcile"].timetable.asset_condition.objects] == [
-        "closed_days"
-    ]
+    assert bag.dags["reconcile"].schedule == [CLOSED_DAYS]
 
 
 def test_a_landing_is_told_in_all_and_by_dataset_over_every_way_in() -> None:

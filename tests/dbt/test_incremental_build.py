@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from checks.reconcile import reconcile
 from tests.desk import Desk, trade
 
 DAY = datetime(2025, 10, 2, tzinfo=UTC)
@@ -223,6 +224,28 @@ def test_a_ranged_build_recomputes_its_days_and_leaves_the_pin(desk: Desk) -> No
     assert again.number == ranged.number
     whole = desk.build()
     assert whole.pin["trades"]["version"] == 2
+    incremental = desk.fingerprints()
+    desk.build("--full-refresh")
+    assert desk.fingerprints() == incremental
+
+
+def test_a_ranged_build_stands_news_of_other_days_and_leaves_them_to_the_next(desk: Desk) -> None:
+    fill(desk)
+    desk.build()
+    # 22:30 belongs to the FX session of the 3rd, and a security changes in an hour of the 3rd.
+    news = [
+        trade(9001, "22:30:00", 101, 7, instrument="EURUSD"),
+        trade(9002, "2025-10-03T01:00:00Z", 101, 7, instrument="EURUSD"),
+        trade(9003, "2025-10-03T01:00:00Z", 101, 7, instrument="USDJPY"),
+        trade(9004, "2025-10-03T15:00:00Z", 101, 7),
+    ]
+    desk.land("trades", news)
+    desk.land("securities", [security(0, asOf="2025-10-03T15:00:00Z", issuer="Later")])
+    desk.build(TICKLAKE_BUILD_FROM="2025-10-02", TICKLAKE_BUILD_TO="2025-10-03")
+    assert desk.query("select count(*) from silver.trades where trade_id = 'T9001'") == [(1,)]
+    desk.build(TICKLAKE_BUILD_FROM="2025-10-03", TICKLAKE_BUILD_TO="2025-10-04")
+    desk.build()
+    assert [account for account in reconcile(desk.settings) if account.is_open] == []
     incremental = desk.fingerprints()
     desk.build("--full-refresh")
     assert desk.fingerprints() == incremental

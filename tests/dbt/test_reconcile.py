@@ -6,9 +6,12 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
+from checks.landed import bronze
 from checks.reconcile import reconcile
 from lake.lakehouse import NothingPublished
+from lake.layout import layout
 from tests.desk import Desk, trade
+from tests.speed_layer import SpeedLayer
 
 QUOTE = {
     "instrumentId": "BOND_1",
@@ -83,6 +86,20 @@ def test_every_account_of_a_small_lake_has_the_sums_of_its_records(desk: Desk) -
     expected = {**rows, **widths, **days}
     sides = {key: both for key, both in sides.items() if key[0] != "published = built"}
     assert sides == {key: (side, side) for key, side in expected.items()}
+
+
+def test_candles_that_a_resident_stored_are_no_dataset_of_bronze(desk: Desk) -> None:
+    trades = [trade(1, "12:00:01", 100, 3), trade(2, "12:00:09", 101, 4)]
+    desk.land("trades", trades)
+    resident = SpeedLayer(layout(desk.settings))
+    resident.take(trades)
+    resident.flush(bronze_version=1)
+    assert [
+        (a.name, a.scope, a.left, a.right, a.is_open) for a in bronze(layout(desk.settings))
+    ] == [
+        ("ledger = bronze", "trades", 2, 2, False),
+        ("positions follow each other", "trades", 2, 2, False),
+    ]
 
 
 def test_two_datasets_under_one_unit_name_stay_apart_and_a_range_counts_what_landed_in_it(

@@ -24,7 +24,8 @@ PAGES = sorted(
     ]
 )
 ROOMS = (
-    "contracts", "lake", "ingestion", "checks", "ml", "ticklake", "dags", "dbt", "tests", "infra"
+    "contracts", "lake", "ingestion", "checks", "ml", "serving", "ticklake", "dags", "dbt", "tests",
+    "infra",
 )  # fmt: skip
 VARIABLE = re.compile(r"\b(?:TICKLAKE|LAKE)_[A-Z_]+\b")
 

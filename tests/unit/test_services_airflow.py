@@ -17,8 +17,10 @@ from ticklake.services.processes import ServiceError
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings of a lake in a temporary folder, with nothing of Airflow in the environment."""
-    for name in ("TICKLAKE_AIRFLOW_PORT", "TICKLAKE_AIRFLOW_PASSWORD", "TICKLAKE_INBOX"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("PORT", "PASSWORD", "DATABASE", "PARALLELISM"):
+        monkeypatch.delenv(f"TICKLAKE_AIRFLOW_{name}", raising=False)
+    monkeypatch.delenv("TICKLAKE_INBOX", raising=False)
+    monkeypatch.delenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", raising=False)
     monkeypatch.delenv("TICKLAKE_KAFKA_BOOTSTRAP", raising=False)
     return load_settings({"LAKE_URI": str(tmp_path / "lake")})
 
@@ -52,10 +54,12 @@ def test_folders_are_handed_on_absolute_counted_from_the_project(
 def test_variables_of_another_airflow_are_not_handed_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://other")
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "mysql://other")
+    monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "99")
     monkeypatch.setenv("AIRFLOW_CONFIG", "other.cfg")
     told = environment(settings)
     assert told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith("sqlite:///")
+    assert told["AIRFLOW__CORE__PARALLELISM"] == "4"
     assert "AIRFLOW_CONFIG" not in told
 
 

@@ -68,6 +68,9 @@ def build(
     if json:
         console.as_json(result)
         return
+    if not result.models:
+        console.out.print(f"{result.reason}; publication {result.publication} is current")
+        return
     slowest = sorted(result.models, key=lambda m: m.seconds, reverse=True)[:8]
     console.table(
         f"Build {result.build_id}: {result.reason}, publication {result.publication}",

@@ -48,7 +48,7 @@ def failures(
             console.out.print(text(row) + "\n", markup=False, soft_wrap=True)
         return
     console.table(
-        f"{len(wanted)} failures" if all_of_them else f"{len(wanted)} failures not settled",
+        f"Failures: {len(wanted)}" + ("" if all_of_them else " not settled"),
         ["noted (UTC)", "what", "try", "error", "likely cause", "type next", "settled (UTC)"],
         [
             (

@@ -122,7 +122,7 @@ class Finding:
 def doctor(json: Annotated[bool, JSON] = False) -> None:
     """Check the environment and say how to mend it; exit 1 if something is wrong."""
     settings = load_settings()
-    checks = (_python, _contracts, _folder, _memory, _broker, _publication)
+    checks = (_python, _contracts, _folder, _memory, _broker, _publication, _postgres)
     findings = [check(settings) for check in checks]
     if json:
         console.as_json(findings)
@@ -201,3 +201,22 @@ def _publication(settings: Settings) -> Finding:
         mend = "run `ticklake build`: it puts the newest publication in place"
         return Finding("publication", f"{record.number}, but lakehouse.duckdb shows {shown}", mend)
     return Finding("publication", f"{record.number} of {record.published_at}")
+
+
+def _postgres(settings: Settings) -> Finding:
+    from contextlib import closing
+
+    from lake import postgres_copy
+    from lake.postgres import PostgresError, connect, of_settings
+    from lake.settings import SettingsError
+
+    if settings.postgres is None:
+        return Finding("PostgreSQL", "none is published to: TICKLAKE_POSTGRES is not set")
+    try:
+        url = of_settings(settings)
+        with closing(connect(url)) as conn, conn.cursor() as cursor:
+            found = postgres_copy.read(cursor)
+    except (PostgresError, SettingsError) as error:
+        return Finding("PostgreSQL", str(error), "as it says; docs/postgres.md")
+    held = f"publication {found.number}" if found else "no publication yet"
+    return Finding("PostgreSQL", f"{url.where}, {held}")

@@ -15,6 +15,7 @@ imported before one is called.
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from lake.failures import Failure, Kind
     from lake.settings import Settings
 
-# The settings without which there is nowhere to write to: the others may be what is wrong.
-_NEEDED = ("LAKE_URI", "LAKE_LOCAL", "TICKLAKE_ALERT_WEBHOOK")
+# The settings that say where to write to: where all of them together are wrong, these may do.
+_PLACES = (("LAKE_URI", "LAKE_LOCAL", "TICKLAKE_ALERT_WEBHOOK"), ("LAKE_URI", "LAKE_LOCAL"))
 
 log = logging.getLogger("ticklake.failures")
 
@@ -139,15 +140,13 @@ def _settle(context: Mapping[str, Any]) -> None:
 def _settings() -> "Settings | None":
     from lake.settings import SettingsError, load_settings
 
-    try:
+    with suppress(SettingsError):
         return load_settings()
-    except SettingsError:
-        pass
-    try:
-        return load_settings({n: os.environ[n] for n in _NEEDED if n in os.environ})
-    except SettingsError:
-        log.warning("the note is in this log alone: the settings do not say where the lake is")
-        return None
+    for names in _PLACES:
+        with suppress(SettingsError):
+            return load_settings({name: os.environ[name] for name in names if name in os.environ})
+    log.warning("the note is in this log alone: the settings do not say where the lake is")
+    return None
 
 
 def _of_task(context: Mapping[str, Any]) -> "Failure":

@@ -1,22 +1,23 @@
-"""Airflow on one machine: SQLite, LocalExecutor, set up by environment variables alone.
+"""Airflow on one machine: LocalExecutor, set up by environment variables alone.
 
 Four processes (api-server, scheduler, dag-processor, triggerer), each a child of `processes`.
 The home is `<local>/airflow`; the interface listens on 127.0.0.1 only. What they are told is in
-`airflow_env`.
+`airflow_env`, and where their database lies in `airflow_database`.
 """
 
+import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ticklake.services import processes
+from ticklake.services import airflow_database, processes
 from ticklake.services.airflow_api import AirflowApi
 from ticklake.services.airflow_env import (
     HOST,
@@ -36,10 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = ["api", "home", "log_in", "run_cli", "start", "stop", "wait_dags", "wait_healthy"]
 
-POOLS = {
-    "builder": "One build of the lake at a time: dbt's file has one writer.",
-    "lander": "One landing at a time: two would share a consumer group and fence each other.",
-}
+POOLS: dict[str, dict[str, Any]] = json.loads(
+    (Path(__file__).parent / "airflow_pools.json").read_text(encoding="utf-8")
+)
+"""Name -> slots and description, in the form of `airflow pools import`, for containers too."""
+
 SCHEDULER = "airflow-scheduler"
 COMPONENTS = {
     # Serving logs over HTTP is for workers elsewhere; it would listen on all interfaces.
@@ -92,16 +94,17 @@ def start(settings: "Settings", progress: Progress | None = None) -> LogIn:
         raise ServiceError(
             f"{HOST}:{port()} is taken by another program; stop it or set TICKLAKE_AIRFLOW_PORT"
         )
-    _migrate(settings, env, say)
+    airflow_database.migrate(home(settings), command(), env, say, cwd=REPO)
     say("starting Airflow")
     fresh: list[Child] = []
     for name, arguments in COMPONENTS.items():
         if processes.find(run_dir, name) is None:
-            fresh.append(processes.start(run_dir, name, command(*arguments), env=env, cwd=REPO))
+            started = airflow_database.kept(command(*arguments))
+            fresh.append(processes.start(run_dir, name, started, env=env, cwd=REPO))
     with api(settings) as client:
         wait_healthy(settings, client, since if fresh else None)
-        for name, why in POOLS.items():
-            client.put_pool(name, 1, why)
+        for name, pool in POOLS.items():
+            client.put_pool(name, pool["slots"], pool["description"])
         say("reading the DAGs")
         wait_dags(client, since if fresh else None)
     return access
@@ -146,14 +149,20 @@ def wait_healthy(
     raise ServiceError(f"Airflow is not healthy after {timeout_s:.0f} s: {told or 'no answer'}")
 
 
+def flow_names() -> set[str]:
+    """The flows that Airflow is to find: all files of dags/, but for one that is switched off."""
+    found = {path.stem for path in (REPO / "dags").glob("*.py")}
+    return found if os.environ.get("TICKLAKE_POSTGRES") else found - {"publish_postgres"}
+
+
 def wait_dags(
     client: AirflowApi, since: datetime | None = None, *, timeout_s: float = 60.0
 ) -> None:
-    """Wait until every flow in dags/ was read from `since` on.
+    """Wait until every flow of `flow_names` was read from `since` on.
 
     Raises ServiceError when one does not import.
     """
-    expected = {path.stem for path in (REPO / "dags").glob("*.py")}
+    expected = flow_names()
     deadline = time.monotonic() + timeout_s
     missing = expected
     while time.monotonic() < deadline:
@@ -176,23 +185,6 @@ def _is_read(dag: dict[str, object], since: datetime | None) -> bool:
     if dag.get("is_stale") or not isinstance(parsed, str):
         return False
     return since is None or datetime.fromisoformat(parsed) >= since
-
-
-def _migrate(settings: "Settings", env: dict[str, str], say: Progress) -> None:
-    """Bring the database to this version of Airflow; nothing to do where that was done."""
-    stamp = home(settings) / "migrated"
-    wanted = version("apache-airflow-core")
-    database = home(settings) / "airflow.db"
-    if database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
-        return
-    say("preparing Airflow's database (once)")
-    done = subprocess.run(
-        command("db", "migrate"), env=env, cwd=REPO, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise ServiceError(f"Airflow's database cannot be prepared:\n{tail}")
-    stamp.write_text(wanted, encoding="utf-8")
 
 
 def _refuse_the_dead(settings: "Settings") -> None:

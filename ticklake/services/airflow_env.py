@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ticklake.services import airflow_database
 from ticklake.services.processes import ServiceError
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def environment(settings: "Settings") -> dict[str, str]:
     """The environment of every Airflow process here, also for a call of its command line.
 
     AIRFLOW variables of the caller are dropped, but for BY_THE_CLOCK: those of another installation
-    on this machine must not lead us to its database. The password is dropped: tasks have no use
-    for it.
-    Raises ServiceError where contracts are switched off.
+    on this machine must not lead us astray; which database is used, `airflow_database` says. What
+    holds a password and is for `up` alone is dropped: tasks have no use for it.
+    Raises ServiceError where contracts are switched off, or the database's URL is none.
     """
     from lake.settings import environment_of
 
@@ -67,7 +68,8 @@ def environment(settings: "Settings") -> dict[str, str]:
     inherited = {
         name: value
         for name, value in environment_of(settings).items()
-        if (not name.startswith("AIRFLOW_") and name != PASSWORD) or name == BY_THE_CLOCK
+        if not (name.startswith("AIRFLOW_") or name in (PASSWORD, airflow_database.OURS))
+        or name == BY_THE_CLOCK
     }
     tools = str(Path(sys.executable).parent)
     return {
@@ -112,15 +114,11 @@ def _airflow_variables(where: Path, on_port: int) -> dict[str, str]:
     url = f"http://{HOST}:{on_port}"
     return {
         "AIRFLOW_HOME": str(where),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{where}/airflow.db",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": (
-            "ticklake.services.airflow_sqlite.CONNECT_ARGS"
-        ),
+        **airflow_database.variables(where),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPO / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(Path(__file__).parent / "airflow_plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "4",  # 32 idle workers otherwise
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(where / "passwords.json"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",

@@ -6,7 +6,9 @@
              [event_hour], [landed_hour] or [instrument_id];
       reach  how far a changed part of a parent reaches into this model, per parent
              (default `hour`): hour | hour_and_next | hour_before | around | session |
-             next_session | onward | from_hour | days:N | instrument | key | validity | none.
+             next_session | onward | from_hour | days:N | instrument | key | validity | none;
+      kept_to_range  true: a build of a range of days leaves parts of other days to the next whole
+             build, whatever reaches them: of those days it does not build all that has landed.
     and reads its inputs through `touched(ref(...))`. On a first build that is the whole table;
     afterwards it is the rows of the parts in this model's scope.
 #}
@@ -211,7 +213,14 @@
     {% do columns.append("hour" if hour else "null::timestamptz as hour") %}
     {% do return("select distinct " ~ columns | join(', ') ~ " from ("
         ~ parts | join(' union all ') ~ ") as touched (instrument_id, hour) where "
-        ~ ("hour is not null" if hour else "instrument_id is not null")) %}
+        ~ ("hour is not null" if hour else "instrument_id is not null")
+        ~ (within_range() if config.get('kept_to_range', false) else "")) %}
+{% endmacro %}
+
+
+{# A condition on `hour`: where the build has a range of days, it lies in them. #}
+{% macro within_range() %}
+    {% do return(" and not exists (select 1 from build.info where hour < range_from or hour >= range_to)") %}
 {% endmacro %}
 
 

@@ -1,4 +1,4 @@
-{{ config(by=['event_hour']) }}
+{{ config(by=['event_hour'], kept_to_range=true) }}
 
 -- ok = silver + declared duplicates + filtered, per unit and hour, of what only analysts look at: last
 -- prices, position snapshots, posts and the order book. Filtered are order messages that leave the

@@ -1,5 +1,6 @@
 {{ config(
     by=['event_hour'],
+    kept_to_range=true,
     reach={'silver.security_versions': 'none', 'silver.security_restatements': 'none'},
 ) }}
 

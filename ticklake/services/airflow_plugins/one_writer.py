@@ -3,13 +3,15 @@
 Airflow writes its audit entry on the server's event loop. With SQLite that write waits for the
 lock of another request, whose own commit waits for the event loop: both stand until the wait
 times out, and the request fails with "database is locked". One at a time they never meet; other
-processes hold the lock for milliseconds and need no loop of ours to let it go.
+processes hold the lock for milliseconds and need no loop of ours to let it go. PostgreSQL has
+many writers: there the plugin stands aside.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 READING = {"GET", "HEAD", "OPTIONS"}
@@ -36,10 +38,14 @@ class OneWriter:
             await self._app(scope, receive, send)
 
 
+def _middlewares() -> list[dict[str, Any]]:
+    if not conf.get_mandatory_value("database", "sql_alchemy_conn").startswith("sqlite"):
+        return []
+    return [{"name": "one writer at a time", "middleware": OneWriter, "args": [], "kwargs": {}}]
+
+
 class OneWriterPlugin(AirflowPlugin):
-    """Puts the middleware around everything the api-server serves."""
+    """Puts the middleware around everything the api-server serves, where SQLite is behind it."""
 
     name = "one_writer"
-    fastapi_root_middlewares = [  # noqa: RUF012 (Airflow declares it so)
-        {"name": "one writer at a time", "middleware": OneWriter, "args": [], "kwargs": {}}
-    ]
+    fastapi_root_middlewares = _middlewares()

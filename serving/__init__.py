@@ -1,0 +1,1 @@
+"""What is published, for those who read it elsewhere."""
