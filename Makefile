@@ -71,4 +71,6 @@ pictures: setup ## draw the pictures of the docs anew
 	$(BIN)/python docs/market.py
 
 screens: setup ## take the pictures of Airflow's pages anew, with a browser: minutes
-	TICKLAKE_PICTURES=$(CURDIR)/docs/airflow $(BIN)/python -m pytest -q tests/e2e/test_airflow_browser.py
+	@# a folder with a plain name: pictures show where their lake lies
+	TICKLAKE_PICTURES=$(CURDIR)/docs/airflow $(BIN)/python -m pytest -q --basetemp=/tmp/desk \
+		tests/e2e/test_airflow_browser.py
