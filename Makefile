@@ -34,7 +34,7 @@ test: setup ## the tests; no Docker, about ten minutes
 test-all: setup ## the long ones too: faults over many seeds, real Airflow
 	TICKLAKE_SEEDS=50 $(BIN)/python -m pytest $(ARGS)
 
-lint: setup lint-sql ## ruff, mypy and sqlfluff, in about half a minute
+lint: setup lint-sql ## ruff, mypy and sqlfluff, in about two minutes on two cores
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -43,7 +43,7 @@ lint-sql: setup ## sqlfluff alone
 	@# dbt renders the models for it and opens a lake to do so: an empty one, gone afterwards
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && cd dbt && \
 		LAKE_URI=$$scratch LAKE_LOCAL=$$scratch DBT_TARGET_PATH=$$scratch DBT_LOG_PATH=$$scratch \
-		../$(BIN)/sqlfluff lint --disable-progress-bar models tests
+		../$(BIN)/python lint.py lint --processes 2 --disable-progress-bar models tests
 
 up: setup ## start the broker and Airflow (127.0.0.1:8080), print the log-in
 	@$(BIN)/ticklake up
@@ -71,4 +71,6 @@ pictures: setup ## draw the pictures of the docs anew
 	$(BIN)/python docs/market.py
 
 screens: setup ## take the pictures of Airflow's pages anew, with a browser: minutes
-	TICKLAKE_PICTURES=$(CURDIR)/docs/airflow $(BIN)/python -m pytest -q tests/e2e/test_airflow_browser.py
+	@# a folder with a plain name: pictures show where their lake lies
+	TICKLAKE_PICTURES=$(CURDIR)/docs/airflow $(BIN)/python -m pytest -q --basetemp=/tmp/desk \
+		tests/e2e/test_airflow_browser.py

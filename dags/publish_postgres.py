@@ -44,11 +44,11 @@ PARAMS = {
 def publish_postgres() -> None:
     """Publish."""
 
-    @task
-    def publish(params: dict[str, Any] | None = None) -> dict[str, Any]:
+    @task(inlets=[GOLD])
+    def publish(params: Any = None) -> dict[str, Any]:
         from ticklake import flows_postgres
 
-        return flows_postgres.publish_postgres(full_refresh=bool(params and params["full_refresh"]))
+        return flows_postgres.publish_postgres(full_refresh=params["full_refresh"])
 
     publish()
 

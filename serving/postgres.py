@@ -7,7 +7,7 @@ whoever copies may be killed at any moment: nothing has happened then.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -20,7 +20,7 @@ from lake.control_totals import Totals
 from lake.durable import fault_point
 from lake.files import literal
 from lake.layout import Layout, layout
-from lake.postgres import connect, of_settings
+from lake.postgres import PostgresUrl, connect, of_settings
 from lake.postgres_copy import SCHEMA, CopiedTable, Copy, name_of
 from lake.records import Record, current
 from lake.settings import Settings
@@ -89,7 +89,15 @@ def publish_postgres(
         same = before is not None and (before.number, before.choice) == (record.number, choice)
         if same and before is not None and not full_refresh and not take_over:
             return Copied(record.number, url.where, False, (), len(before.tables))
-        trusted = {} if before is None or take_over or full_refresh else before.tables
+        if not take_over:
+            _refuse_strangers(cursor, keys, before, url)
+        trusted = {} if before is None or take_over else before.tables
+        if full_refresh:  # tables stay, with what others made of them; their rows do not
+            trusted = {
+                key: replace(table, source="", parts={})
+                for key, table in trusted.items()
+                if tables.exists(cursor, key)
+            }
         with _source(settings, place, record) as conn:
             run = _Run(cursor, conn, place, record, version, progress or (lambda *_: None))
             done = run.copy(keys, trusted, before)
@@ -98,6 +106,20 @@ def publish_postgres(
         cursor.connection.commit()
         fault_point("postgres.committed")
     return Copied(record.number, url.where, True, done, len(keys))
+
+
+def _refuse_strangers(
+    cursor: Any, keys: Sequence[str], before: Copy | None, url: PostgresUrl
+) -> None:
+    """Raise CopyRefused where a table would be replaced that was not published from here."""
+    known = before.tables if before else {}
+    strangers = [key for key in keys if key not in known and tables.exists(cursor, key)]
+    if strangers:
+        raise CopyRefused(
+            f"{url.where} has tables of others where ours would be ({', '.join(strangers[:3])}); "
+            "rename them, name another database, or replace them: "
+            "ticklake postgres publish --take-over"
+        )
 
 
 @dataclass

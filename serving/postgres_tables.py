@@ -123,6 +123,12 @@ def put_in_place(cursor: Any, key: str, draft: str) -> None:
         cursor.execute(f"alter index if exists {named} rename to {quoted(f'{name}_{suffix}')}")
 
 
+def exists(cursor: Any, key: str) -> bool:
+    """Is the table there?"""
+    cursor.execute(f"select to_regclass('{name_of(key)}') is not null")
+    return bool(cursor.fetchone()[0])
+
+
 def delete(cursor: Any, difference: Difference, copied_parts: int) -> None:
     """Delete the rows of the parts that are copied anew, or gone."""
     parts = [*difference.changed, *difference.gone]

@@ -44,6 +44,8 @@ def _explained(said: str, url: PostgresUrl) -> str:
         return f"{said}\ndrop what depends on it (views of yours), publish, make it again"
     if "lock timeout" in lower:
         return f"{said}\na reader holds a table that is to be replaced; end its transaction"
+    if "does not exist" in lower:
+        return f"{said}\nsomebody removed it: ticklake postgres publish --full-refresh"
     return f"{said}\nnothing was changed; publish again when that is mended"
 
 

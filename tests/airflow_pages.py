@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SIZE = {"width": 1280, "height": 800}
+DIALOG = "[role=dialog][data-scope=dialog]"  # and no calendar, which is one, too
 PATIENCE_MS = 60_000.0
 LARGEST_PICTURE = 150_000
 """Bytes of a picture in the docs, at most."""
@@ -44,14 +45,14 @@ class AirflowPages:
         """What the DAG says of itself, opened on its page."""
         self.open("dags", dag_id)
         self.page.get_by_test_id("markdown-button").click()
-        return self.page.get_by_role("dialog")
+        return self.page.locator(DIALOG)
 
     def form(self, dag_id: str) -> Locator:
         """The trigger form, opened on the DAG's page."""
         self.open("dags", dag_id)
         self.page.get_by_test_id("trigger-dag-button").first.click()
         self.page.get_by_test_id("trigger-dag-submit").wait_for()
-        return self.page.get_by_role("dialog")
+        return self.page.locator(DIALOG)
 
     def type_date(self, param: str, keys: str) -> None:
         """Type into a date field of the form, digit by digit, as month, day, year."""
@@ -98,6 +99,15 @@ class AirflowPages:
         self.tab("dbt models")
         return self.page.frame_locator('iframe[title="dbt models"]').locator("body")
 
+    def note(self) -> Locator:
+        """The note at the end of the log of a task that failed; the traceback is folded away."""
+        body = self.page.locator("body")
+        body.get_by_text("Post Execute").first.click()
+        for trace in reversed(body.locator("details[open] > summary").all()):
+            trace.click()
+        self.page.evaluate("document.querySelectorAll('*').forEach(e => { e.scrollLeft = 0 })")
+        return body
+
     def asset_event(self, asset: str) -> Locator:
         """The newest event of an asset, unfolded."""
         self.open("assets")
@@ -111,6 +121,7 @@ class AirflowPages:
         if self._pictures is None:
             return
         self.page.wait_for_timeout(1_500)  # until nothing moves any more
+        self._pictures.mkdir(parents=True, exist_ok=True)
         path = self._pictures / f"{name}.png"
         self.page.screenshot(path=path)
         assert path.stat().st_size < LARGEST_PICTURE, f"{path} is too large for the docs"

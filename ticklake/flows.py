@@ -154,12 +154,12 @@ def drift(days: Sequence[str] = ()) -> dict[str, Any]:
     from lake.settings import load_settings
 
     wanted = {date.fromisoformat(day) for day in days}
-    try:
-        with final_errors():
+    with final_errors():
+        try:
             found = drift(load_settings(), next(iter(wanted)) if len(wanted) == 1 else None)
-    except DriftNotBuilt as error:
-        log.warning("drift is not judged: %s", error)
-        return {"runs": 0, "failed": 0, "windows": 0}
+        except DriftNotBuilt as error:
+            log.warning("drift is not judged: %s", error)
+            return {"runs": 0, "failed": 0, "windows": 0}
     runs = [run for run in found.runs if not wanted or run.day in wanted]
     failed = [run for run in runs if not run.passed]
     if failed:

@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +29,13 @@ def dag_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bag(dag_folder: Path) -> Iterator["DagBag"]:
+def bag(dag_folder: Path) -> "DagBag":
     """What Airflow reads from the folder."""
     from airflow.dag_processing.dagbag import DagBag
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TICKLAKE_POSTGRES", "postgresql://nobody:none@nowhere/none")  # all flows on
-        yield DagBag(dag_folder)
+        return DagBag(dag_folder)
 
 
 @pytest.fixture(scope="session")

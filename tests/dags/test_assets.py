@@ -45,6 +45,7 @@ def test_the_flows_are_tied_together_by_assets_with_names(bag: "DagBag") -> None
         ("live", "build"): ["bronze", "gold"],
         ("day", "build"): ["bronze", "gold"],
         ("day", "reconcile"): ["gold"],
+        ("publish_postgres", "publish"): ["gold"],
     }
     assert bag.dags["reconcile"].schedule == [CLOSED_DAYS]
     assert bag.dags["publish_postgres"].schedule == [GOLD]

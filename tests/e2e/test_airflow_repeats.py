@@ -6,7 +6,6 @@ The tests share one lake and go on from each other; the last compares it with on
 import json
 import os
 import random
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
@@ -34,7 +33,7 @@ from ticklake.services.airflow_api import AirflowApi, Run
 from ticklake.services.airflow_env import BY_THE_CLOCK
 from ticklake.services.processes import ServiceError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_500)]
 
 SEEDS = min(5, int(os.environ.get("TICKLAKE_SEEDS", "1")))  # a minute each
 DAYS = tuple(date(2025, 10, day) for day in (1, 2, 3, 6))
@@ -198,8 +197,10 @@ def test_a_scheduler_killed_with_its_tasks_loses_and_repeats_nothing(
     wait_task(client, "live", run_id, "land")
     child = processes.find(settings.local / "run", SCHEDULER)
     assert child is not None
-    for process in processes.members(child):
-        process.send_signal(signal.SIGKILL)
+    family = processes.members(child)
+    for process in family:
+        process.kill()
+    psutil.wait_procs(family, timeout=30)
     stack.up(settings)
     (run,) = client.wait("live", [run_id])
     assert run.state == "success"

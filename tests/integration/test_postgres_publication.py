@@ -180,7 +180,10 @@ def test_a_row_that_is_deleted_or_changed_there_is_found_and_mended(first: Place
         ),
     }
     assert first.publish().copied is False
+    first.query("create view public.mine as select * from gold.candles_1h")
+    first.query("drop table gold.candles_1d")
     assert first.publish(full_refresh=True).copied
+    first.query("drop view public.mine")
     assert first.open_lines() == []
 
 
@@ -204,6 +207,16 @@ def test_another_lakes_database_is_left_alone(first: Place, tmp_path: Path) -> N
     assert other.query("select count(*) from gold.enriched_trades") == [(0,)]
     assert place.publish(take_over=True).copied
     assert place.rows() == before
+
+
+def test_tables_of_others_are_not_replaced(first: Place) -> None:
+    place = Place(first.desk, first.server, "strangers")
+    first.server.create("strangers")
+    place.query("create schema gold")
+    place.query("create table gold.candles_1h as select 1 as mine")
+    with pytest.raises(CopyRefused, match=r"tables of others .*gold.candles_1h"):
+        place.publish()
+    assert place.rows() == {"gold.candles_1h": ["(1,)"]}
 
 
 @pytest.fixture(scope="module")

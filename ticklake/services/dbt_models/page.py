@@ -144,7 +144,7 @@ def _around(log: BuildLog, scale: _Scale) -> list[Bar]:
 
 def _counts(log: BuildLog) -> list[tuple[str, str]]:
     models = [n for n in log.nodes if n.kind in {"model", "seed"}]
-    tests = [n for n in log.nodes if n.kind not in {"model", "seed"}]
+    tests = [n for n in log.nodes if n.kind in {"test", "unit_test"}]
     findings = sum(n.status == "warn" for n in log.nodes)
     failed = sum(is_odd(n.status) and n.status != "warn" for n in log.nodes)
     return [
