@@ -6,7 +6,15 @@ from typing import Any
 from airflow.sdk import CronDataIntervalTimetable, dag, task
 
 from ticklake import flow_params
-from ticklake.flow_assets import BRONZE, CLOSED_DAYS, GOLD, announce, of_build, of_days, of_landing
+from ticklake.flow_assets import (
+    BRONZE,
+    CLOSED_DAYS,
+    GOLD,
+    announce,
+    announce_build,
+    of_days,
+    of_landing,
+)
 from ticklake.flow_defaults import flow_defaults
 
 DOC = """
@@ -88,13 +96,13 @@ def day() -> None:
         announce(BRONZE, of_landing(landed["landed"]))
         return landed
 
-    @task(pool="builder", inlets=[BRONZE], outlets=[GOLD])
+    @task(pool="builder", inlets=[BRONZE, GOLD], outlets=[GOLD])
     def build(landed: Any, params: Any = None) -> dict[str, Any]:
         from ticklake import flows
 
         how = {"full_refresh": params["full_refresh"], "dry_run": landed["dry_run"]}
         built = flows.build(landed["start"], landed["end"], **how)
-        announce(GOLD, of_build(built))
+        announce_build(built)
         return built
 
     @task(inlets=[GOLD], outlets=[CLOSED_DAYS])

@@ -6,7 +6,7 @@ from typing import Any
 from airflow.sdk import dag, task
 
 from ticklake import flow_params
-from ticklake.flow_assets import BRONZE, GOLD, announce, of_build, of_landing
+from ticklake.flow_assets import BRONZE, GOLD, announce, announce_build, of_landing
 from ticklake.flow_defaults import flow_defaults
 
 DOC = """
@@ -63,12 +63,12 @@ def live() -> None:
         announce(BRONZE, of_landing(landed))
         return landed
 
-    @task(pool="builder", inlets=[BRONZE], outlets=[GOLD])
+    @task(pool="builder", inlets=[BRONZE, GOLD], outlets=[GOLD])
     def build(params: Any = None) -> dict[str, Any]:
         from ticklake import flows
 
         built = flows.build(full_refresh=params["full_refresh"], dry_run=params["dry_run"])
-        announce(GOLD, of_build(built))
+        announce_build(built)
         return built
 
     @task

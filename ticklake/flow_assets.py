@@ -37,6 +37,12 @@ def announce(asset: Asset, extra: Mapping[str, Any] | None) -> None:
     running.task.outlets = [outlet for outlet in running.task.outlets if outlet != asset]
 
 
+def announce_build(built: Mapping[str, Any]) -> None:
+    """Say what the running task's event of GOLD holds; GOLD is also among the task's inlets."""
+    events = get_current_context()["inlet_events"][GOLD].ascending(False).limit(1)
+    announce(GOLD, of_build(built, next((event.extra or {} for event in events), {})))
+
+
 def of_landing(landed: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """The event of a landing, from what `flows.land` returns; None if nothing landed."""
     return _of_datasets(
@@ -58,13 +64,18 @@ def of_replay(replayed: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     )
 
 
-def of_build(built: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The event of a build, from what `flows.build` returns; None if it published nothing."""
-    if not built.get("published"):
+def of_build(built: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The event of a build, from what `flows.build` returns and the last event said; None where
+    what is published was announced before.
+
+    What a build in a shell or a resident one published meanwhile is announced, too: who follows the
+    asset follows what is published, whoever did it.
+    """
+    current = built.get("current")
+    if current is None or current["build_id"] == last.get("build_id"):
         return None
     said = _of_datasets(built["news"]) or _NOTHING
-    which = {name: built[name] for name in ("publication", "build_id", "days")}
-    return {**which, **said}
+    return {**current, "days": built["days"], **said}
 
 
 def of_days(landed: Mapping[str, Any], accounts: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -78,14 +78,16 @@ def build(
     """Build what was touched, or the days `start`..`end` (excluded) whole, and publish it.
 
     Days are YYYY-MM-DD, as they come out of `land_day`. Beside how the build went it returns
-    "news", what a publication read that the one before had not, by dataset: rows, rejected, hours;
-    and "days", what was rebuilt whole ("2025-10-01 to 2025-10-05"), None without a range. With
-    `dry_run` it says what it would do, see `flows_dry.build`.
+    "current", number and build of what is published now; "news", what that publication read and
+    the one before had not, by dataset: rows, rejected, hours; and "days", what was rebuilt whole
+    ("2025-10-01 to 2025-10-05"), None without a range. With `dry_run` it says what it would do,
+    see `flows_dry.build`.
 
     Raises AirflowFailException when a model or an invariant test fails.
     """
     from lake import news
     from lake.layout import layout
+    from lake.records import current
     from lake.settings import load_settings
     from ticklake import flows_dry
     from ticklake.flows_asked import range_told
@@ -107,9 +109,10 @@ def build(
     log.info("build %s: %d models, %s", built.build_id, len(built.models), shown)
     told: dict[str, Any] = json.loads(json.dumps(asdict(built), default=str))
     told["days"] = range_told(start, end)
-    told["news"] = []
-    if built.published and built.publication is not None:
-        read = news.of_publication(layout(settings), built.publication)
+    told["current"], told["news"] = None, []
+    if record := current(layout(settings)):
+        read = news.of_publication(layout(settings), record.number)
+        told["current"] = {"publication": record.number, "build_id": record.build_id}
         told["news"] = [{**asdict(one), "hours": list(one.hours)} for one in read]
     return told
 

@@ -42,8 +42,8 @@ def test_the_flows_are_tied_together_by_assets_with_names(bag: "DagBag") -> None
         if task.inlets
     }
     assert read == {
-        ("live", "build"): ["bronze"],
-        ("day", "build"): ["bronze"],
+        ("live", "build"): ["bronze", "gold"],
+        ("day", "build"): ["bronze", "gold"],
         ("day", "reconcile"): ["gold"],
         ("publish_postgres", "publish"): ["gold"],
     }
@@ -81,7 +81,8 @@ def test_nothing_landed_nothing_published_and_nothing_passed_are_no_events() -> 
     assert of_landing([]) is None
     assert of_landing([landing("trades", 0)]) is None
     assert of_landing([{"dataset": "trades", "where": "a file", "waiting": 3, "note": ""}]) is None
-    assert of_build({"published": False, "publication": 7}) is None
+    assert of_build({"dry_run": True, "published": False}, {}) is None
+    assert of_build({"current": None, "news": []}, {}) is None
     assert of_replay([{"dataset": "trades", "passed": 0, "hours": []}]) is None
     assert of_days({"landed": []}, {"accounts": 0, "dry_run": True}) is None
 
@@ -93,3 +94,22 @@ def test_of_many_hours_an_event_names_the_ends() -> None:
     assert told["hours"] == MOST_HOURS + 1
     ends = {"count": MOST_HOURS + 1, "first": "2025-10-01T00", "last": "2025-10-03T00"}
     assert told["datasets"]["trades"]["hours"] == ends
+
+
+def test_a_publication_is_announced_once_whoever_built_it() -> None:
+    # Nothing was left for the flow's own build: a resident one had built the news.
+    news = [{"dataset": "trades", "rows": 2, "rejected": 1, "hours": ["2025-10-02T12"]}]
+    built = {
+        "published": False,
+        "build_id": "ours",
+        "current": {"publication": 7, "build_id": "theirs"},
+        "days": None,
+        "news": news,
+    }
+    told = of_build(built, {"publication": 6, "build_id": "before"})
+    assert told is not None
+    assert (told["publication"], told["build_id"], told["rows"]) == (7, "theirs", 2)
+    assert of_build(built, told) is None
+    # Maintenance publishes the same rows of the same build under another number.
+    compacted = {**built, "current": {"publication": 8, "build_id": "theirs"}}
+    assert of_build(compacted, told) is None
