@@ -10,14 +10,14 @@ from decimal import Decimal
 import duckdb
 
 from checks.account import Account
-from ingestion.kafka_client import (
+from lake import delta_log, origins, pins
+from lake.kafka_client import (
     BrokerRefused,
     BrokerUnreachable,
     Partition,
     Topics,
 )
-from ingestion.kafka_ends import WAIT_S, ends_where_read
-from lake import delta_log, origins, pins
+from lake.kafka_ends import WAIT_S, ends_where_read
 from lake.layout import Layout, layout
 from lake.settings import Settings
 

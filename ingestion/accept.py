@@ -13,13 +13,13 @@ import structlog
 from contracts import registry
 from contracts.base import Contract
 from ingestion.batch import Batch
-from ingestion.kafka_client import Topics
 from ingestion.land import land_batch
 from ingestion.sources.kafka_origin import starts_of
 from ingestion.sources.kafka_records import Pending
 from ingestion.wire import decode_wire
 from lake import origins
 from lake.bronze import BronzeWriter, Commit, Span
+from lake.kafka_client import Topics
 from lake.layout import layout
 from lake.locks import held
 from lake.settings import Settings

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from ingestion.kafka_client import BrokerUnreachable, client_config
 from lake.durable import folders_between, sync_file, sync_folders
+from lake.kafka_client import BrokerUnreachable, client_config
 from lake.layout import Layout
 from lake.settings import Settings
 

@@ -23,11 +23,11 @@ from contracts import registry
 from contracts.base import Contract
 from contracts.derive.arrow import REJECTED
 from ingestion.dead_letter_marks import PARTITION, Mark, load, save, told_by_topic
-from ingestion.kafka_client import BrokerUnreachable, ask, client_config
 from lake import commits
 from lake.commits import Rejecting
 from lake.durable import fault_point
 from lake.files import data_files, literal, relation
+from lake.kafka_client import BrokerUnreachable, ask, client_config
 from lake.layout import layout
 from lake.ledger import bronze_version
 from lake.locks import Busy, held

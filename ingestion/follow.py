@@ -14,13 +14,13 @@ import structlog
 
 from contracts.base import Contract
 from ingestion.dead_letters import sending
-from ingestion.kafka_client import BrokerUnreachable, Topics
 from ingestion.land import Landing, Progress, steps
 from ingestion.sources.kafka import KafkaSource
 from ingestion.sources.kafka_origin import TopicGone
 from ingestion.speed.hearing import Taken
 from ingestion.speed.resident import SpeedLayer
 from lake.bronze import BronzeWriter, PositionTaken
+from lake.kafka_client import BrokerUnreachable, Topics
 from lake.layout import layout
 from lake.locks import Busy, held
 from lake.settings import Settings

@@ -20,11 +20,11 @@ from contracts.base import Contract
 from ingestion.batch import Batch
 from ingestion.check import check, refuse_if_disabled
 from ingestion.dead_letters import send_new
-from ingestion.kafka_client import Topics
 from ingestion.sources.base import Source
 from ingestion.sources.kafka import KafkaSource
 from lake.bronze import BronzeWriter, Commit
 from lake.durable import fault_point
+from lake.kafka_client import Topics
 from lake.layout import layout
 from lake.locks import Busy, held
 from lake.settings import Settings

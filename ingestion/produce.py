@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from tenacity import Retrying, retry_if_result, wait_random_exponential
 
-from ingestion.kafka_client import ask, client_config
+from lake.kafka_client import ask, client_config
 from lake.settings import Settings
 
 log = structlog.get_logger()

@@ -7,11 +7,11 @@ from datetime import date
 from contracts import registry
 from contracts.base import Contract
 from ingestion.feeds.mapping import FileRefused
-from ingestion.kafka_client import Partition, Topics
-from ingestion.kafka_ends import ends_where_read
 from ingestion.sources.files import inbox_sources
 from lake import delta_log, locks, origins
 from lake.delta_table import Table
+from lake.kafka_client import Partition, Topics
+from lake.kafka_ends import ends_where_read
 from lake.layout import Layout, layout
 from lake.settings import Settings
 

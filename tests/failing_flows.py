@@ -42,7 +42,7 @@ def away() -> None:
 
     @task(retries=1)
     def land() -> None:
-        from ingestion.kafka_client import BrokerUnreachable
+        from lake.kafka_client import BrokerUnreachable
 
         raise BrokerUnreachable("no Kafka broker answers at nowhere:9092")
 

@@ -13,7 +13,6 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from contracts.base import Contract
 from ingestion.batch import Batch
-from ingestion.kafka_client import BrokerUnreachable, Known, Partition, Topics
 from ingestion.sources.base import Positions
 from ingestion.sources.kafka_consumer import consumer_config, sorted_out
 from ingestion.sources.kafka_origin import Origins, lost
@@ -22,6 +21,7 @@ from ingestion.sources.kafka_share import Everything, GroupShare, Share, leave
 from ingestion.sources.kafka_watch import PositionAhead, Watch, listed, not_in_topic
 from ingestion.wire import decode_wire
 from lake.bronze import Span
+from lake.kafka_client import BrokerUnreachable, Known, Partition, Topics
 from lake.settings import Settings
 
 POLL_RECORDS = 500  # what the processor's cache holds: thousands cost twice as much each

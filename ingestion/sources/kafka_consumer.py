@@ -3,7 +3,7 @@
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from contracts.base import Contract
-from ingestion.kafka_client import BrokerRefused, Partition, client_config
+from lake.kafka_client import BrokerRefused, Partition, client_config
 from lake.settings import Settings
 
 HEARTBEAT_MS = 1_000

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 
 import structlog
 
-from ingestion.kafka_client import Partition, Topics
 from lake import origins
+from lake.kafka_client import Partition, Topics
 from lake.layout import layout
 from lake.origins import Origin
 from lake.settings import Settings

@@ -7,8 +7,8 @@ from typing import Protocol
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from ingestion.kafka_client import Partition
 from ingestion.sources.kafka_watch import listed
+from lake.kafka_client import Partition
 
 log = structlog.get_logger()
 

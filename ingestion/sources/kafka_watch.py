@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from confluent_kafka import Consumer, TopicPartition
 
-from ingestion.kafka_client import Partition
+from lake.kafka_client import Partition
 
 AHEAD_GRACE_SECONDS = 2.0
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from ingestion.kafka_client import BrokerUnreachable
 from lake import failures_table
 from lake.failures import Failure
+from lake.kafka_client import BrokerUnreachable
 from lake.layout import layout
 from lake.settings import load_settings
 from tests.alert_server import PATH, alert_server

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from contracts import registry
-from ingestion.kafka_client import BrokerRefused, BrokerUnreachable
 from ingestion.land import land_topics
 from ingestion.produce import Sender
+from lake.kafka_client import BrokerRefused, BrokerUnreachable
 from lake.layout import layout
 from lake.settings import Settings, load_settings
 from tests import bronze_rows

@@ -10,13 +10,13 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from contracts import registry
-from ingestion import kafka_client
 from ingestion.batch import Batch
-from ingestion.kafka_client import BrokerUnreachable, Topics
 from ingestion.land import land_topics
 from ingestion.sources.kafka import ClusterChanged, KafkaSource
 from ingestion.sources.kafka_origin import TopicRecreated
+from lake import kafka_client
 from lake.bronze import Commit
+from lake.kafka_client import BrokerUnreachable, Topics
 from lake.layout import layout
 from lake.settings import Settings
 from tests import bronze_rows

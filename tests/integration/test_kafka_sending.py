@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from ingestion import produce as produce_module
-from ingestion.kafka_client import BrokerUnreachable
 from ingestion.produce import ProduceFailed, Sender, produce
+from lake.kafka_client import BrokerUnreachable
 from lake.settings import Settings, load_settings
 from tests.embedded_broker import Broker
 from tests.kafka_log import messages_of, sent_numbers

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from contracts import registry
-from ingestion.kafka_client import Topics
 from ingestion.land import land_topics
 from ingestion.produce import produce
+from lake.kafka_client import Topics
 from lake.settings import Settings, load_settings
 from tests.apache_kafka import require_kafka
 from tests.embedded_broker import free_port

@@ -12,7 +12,6 @@ from checks.drift import DriftNotBuilt
 from contracts.registry import UnknownDataset
 from ingestion.check import ContractsDisabled
 from ingestion.feeds.mapping import FeedError
-from ingestion.kafka_client import BrokerRefused, BrokerUnreachable
 from ingestion.sources.kafka_origin import RecordsLost, TopicGone, TopicRecreated
 from ingestion.sources.kafka_watch import PositionAhead
 from ingestion.sources.vendor import VendorAway, VendorRefused
@@ -20,6 +19,7 @@ from lake.bronze import PositionTaken
 from lake.build import BuildBusy, BuildFailed
 from lake.damage import Damaged
 from lake.delta_log import LogBroken
+from lake.kafka_client import BrokerRefused, BrokerUnreachable
 from lake.lakehouse import NothingPublished
 from lake.locks import Busy
 from lake.maintenance import MaintenanceBusy

@@ -148,7 +148,7 @@ def _answers(settings: "Settings") -> bool:
 
 
 def _client(settings: "Settings") -> dict[str, str | int | float | bool]:
-    from ingestion.kafka_client import client_config
+    from lake.kafka_client import client_config
 
     # What fails while the broker starts is expected; librdkafka must not print it.
     return {**client_config(settings), "log_level": 0}

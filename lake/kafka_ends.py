@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from ingestion.kafka_client import Partition, client_config
+from lake.kafka_client import Partition, client_config
 from lake.settings import Settings
 
 WAIT_S = 3.0  # for a broker that may not be there at all
