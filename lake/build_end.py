@@ -68,7 +68,7 @@ def _outcome(session: Session, conn: DuckDBPyConnection, request: Mapping[str, A
     if untested:
         reason = f"invariant tests were left out: {', '.join(sorted(untested)[:3])}"
         return Outcome(session.build_id, False, number, False, reason)
-    stands = ran | session.settings.build_left_out
+    stands = ran | session.left_out
     whole = not session.is_ranged and all(
         node["id"] in stands for node in [*request["models"], *request["tests"]]
     )

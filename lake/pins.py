@@ -123,7 +123,7 @@ def create_views(
     holds.hold(conn, layout, now if at is None else {**now, holds.LEDGER: at})
     for schema in ("bronze", "quarantine", "ledger"):
         conn.execute(f"create schema if not exists {schema}")
-    create_ledger_view(conn, layout, at)
+    create_ledger_view(conn, layout, at, now)
     speed.create_views(conn, layout, now)
     news = news_since(conn, before)
     everything = [bronze_at(layout, c, now, news) for c in registry.all_contracts().values()]
@@ -171,17 +171,24 @@ def grown(conn: DuckDBPyConnection) -> set[str]:
 
 
 def create_ledger_view(
-    conn: DuckDBPyConnection, layout: Layout, version: int | None = None
+    conn: DuckDBPyConnection, layout: Layout, version: int | None = None, upto: Pin | None = None
 ) -> None:
-    """View ledger.commits over the ledger's files, of the newest version if none is given."""
+    """View ledger.commits over the ledger's files, of the newest version if none is given.
+
+    It ends with the commits of the pin `upto`: others may have landed while the pin was taken.
+    """
     paths: list[str] = []
+    among = "true"
+    if upto is not None:
+        pinned = (f"dataset = {literal(name)} and version <= {at}" for name, at in upto.items())
+        among = " or ".join(["false", *pinned])
     if delta_log.is_table(layout.ledger):
         with damage.named(layout.ledger):
             paths = DeltaTable(str(layout.ledger), version=version).file_uris()
     conn.execute(
         "create or replace view ledger.commits as "
         "select *, date_trunc('hour', committed_at) as landed_hour "
-        f"from {relation(paths, ledger.SCHEMA)}"
+        f"from {relation(paths, ledger.SCHEMA)} where {among}"
     )
 
 

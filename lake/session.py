@@ -56,6 +56,12 @@ class Session:
     build_id: str = field(default_factory=lambda: os.environ.get("TICKLAKE_BUILD_ID") or new_id())
     now: Pin | None = None
     before: Pin = field(default_factory=dict)
+    # A build of news (lake.standing) is told up to where it reads, and which nodes of dbt's graph
+    # stand as they are up to there.
+    upto: Pin | None = field(default_factory=lambda: json.loads(_told("TICKLAKE_BUILD_PIN")))
+    left_out: frozenset[str] = field(
+        default_factory=lambda: frozenset(json.loads(_told("TICKLAKE_BUILD_LEFT_OUT")) or ())
+    )
 
     @property
     def layout(self) -> Layout:
@@ -72,7 +78,7 @@ class Session:
         if self.now is None:
             self.before = dict(conn.execute("select dataset, version from build.pin").fetchall())
             newest = pins.newest(self.layout)
-            self.now = newest if self.settings.build_pin is None else self.settings.build_pin
+            self.now = newest if self.upto is None else self.upto
             if any(
                 version > self.now.get(name, -1)
                 for name, version in self.before.items()
@@ -175,6 +181,10 @@ class Session:
     def _forget_all(self, conn: DuckDBPyConnection) -> None:
         conn.execute("delete from build.pin; delete from build.model_state")
         self.before = {}
+
+
+def _told(variable: str) -> str:
+    return os.environ.get(variable) or "null"
 
 
 def inputs_digest(project: Path = PROJECT) -> str:

@@ -78,14 +78,6 @@ class Settings(KafkaSettings):
     )
     build_from: date | None = Field(None, alias="TICKLAKE_BUILD_FROM", description="first UTC day")
     build_to: date | None = Field(None, alias="TICKLAKE_BUILD_TO", description="day after the last")
-    build_pin: dict[str, int] | None = Field(
-        None, alias="TICKLAKE_BUILD_PIN", description="bronze versions to read, not the newest"
-    )
-    build_left_out: frozenset[str] = Field(
-        frozenset(),
-        alias="TICKLAKE_BUILD_LEFT_OUT",
-        description="nodes of dbt's graph that stand as they are up to that pin",
-    )
     build_memory: str = Field("4GB", alias="TICKLAKE_BUILD_MEMORY", pattern=r"^\d+(\.\d+)?[KMGT]B$")
     build_threads: int = Field(2, alias="TICKLAKE_BUILD_THREADS", ge=1, le=256)
 
