@@ -70,6 +70,7 @@ def test_a_build_beside_it_waits_its_turn_and_neither_does_a_thing_twice(
     assert desk.query(TRADES) == [(3,)]
 
 
+@pytest.mark.slow
 def test_what_another_build_published_is_no_news(watched: tuple[Desk, Resident]) -> None:
     desk, follower = watched
     follower.wait_rounds(4)
@@ -81,6 +82,7 @@ def test_what_another_build_published_is_no_news(watched: tuple[Desk, Resident])
     assert desk.query(TRADES) == [(4,)]
 
 
+@pytest.mark.slow
 def test_the_process_that_keeps_dbt_warm_may_die(watched: tuple[Desk, Resident]) -> None:
     desk, follower = watched
     rounds = len(follower.rounds)
@@ -120,10 +122,9 @@ def test_it_builds_what_lands_and_takes_no_range(desk: Desk) -> None:
     assert "leave out --from, --to" in told.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEEDS))
-@pytest.mark.parametrize(
-    "by", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
 def test_ended_in_a_build_it_leaves_readers_whole_and_no_process(
     by: signal.Signals, seed: int, desk: Desk
 ) -> None:
