@@ -8,7 +8,7 @@ have landed something can differ, and where nothing has landed, nothing can.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,9 @@ from typing import Any
 from lake import pins, records, speed
 from lake.layout import Layout, layout
 from lake.pins import Pin
-from lake.settings import PROJECT, Settings
+from lake.project import code_files
+from lake.settings import Settings
 
-_CODE = ("dbt", "lake", "contracts")
-_SUFFIXES = {".sql", ".yml", ".csv", ".py", ".json"}
-_MADE = {"target", "logs", "__pycache__"}  # in dbt/, by dbt
 _VARIABLES = ("TICKLAKE_MODELS", "TICKLAKE_UNIT_TESTS")
 
 
@@ -129,18 +127,9 @@ def _left(where: Layout) -> dict[str, Any]:
 def _code() -> str:
     """Digest of all that decides what a build computes and publishes."""
     digest = hashlib.sha256(json.dumps([os.environ.get(v) for v in _VARIABLES]).encode())
-    for path in _files(_CODE):
+    for path in code_files():
         digest.update(str(path).encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def _files(folders: Iterable[str]) -> Iterable[Path]:
-    for top in folders:
-        for folder, within, files in os.walk(PROJECT / top):
-            within[:] = sorted(set(within) - _MADE)
-            for path in (Path(folder) / file for file in sorted(files)):
-                if path.suffix in _SUFFIXES:
-                    yield path
 
 
 def _graph(manifest: Path) -> dict[str, Any]:

@@ -14,17 +14,15 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lake.settings import PROJECT
+from lake.project import PROJECT, code_files
 
 READY, ENDED = "ticklake_dbt_ready", "ticklake_dbt_ended"
-_CODE = ("dbt", "lake", "contracts")
-_NOT_CODE = {"target", "logs", "__pycache__"}
 _STOP_S = 10.0
 
 
@@ -125,17 +123,10 @@ class WarmDbt:
 def state_of_code(project: Path = PROJECT) -> str:
     """What changes whenever a file changes that dbt, or a run of it, is made of."""
     digest = hashlib.sha256()
-    for path in _code(project):
+    for path in code_files(project):
         seen = path.stat()
         digest.update(f"{path} {seen.st_mtime_ns} {seen.st_size}\n".encode())
     return digest.hexdigest()
-
-
-def _code(project: Path) -> Iterator[Path]:
-    for top in _CODE:
-        for folder, folders, files in os.walk(project / top):
-            folders[:] = sorted(set(folders) - _NOT_CODE)
-            yield from (Path(folder) / name for name in sorted(files))
 
 
 def _message(line: str, key: str) -> dict[str, Any] | None:

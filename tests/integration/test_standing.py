@@ -1,6 +1,7 @@
 """After a build of everything, `ticklake build` runs what news can reach, and no more."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_what_computes_otherwise_looks_at_everything(
         patch.setenv("TICKLAKE_UNIT_TESTS", "1")
         assert looks_at_everything(desk)
     with monkeypatch.context() as patch:
-        patch.setattr(standing, "_CODE", ("dbt",))  # as if a file had changed
+        patch.setattr(standing, "code_files", lambda: [Path(__file__)])  # as if one had changed
         assert looks_at_everything(desk)
     wal = desk.layout.warehouse.with_name("warehouse.duckdb.wal")
     wal.write_bytes(b"left by a killed build")
