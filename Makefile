@@ -28,7 +28,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 demo: setup ## two market days through the whole house, in under five minutes
 	@$(BIN)/ticklake demo
 
-test: setup ## the tests; no Docker, about ten minutes
+test: setup ## the tests; no Docker, about twenty minutes on two cores
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-all: setup ## the long ones too: faults over many seeds, real Airflow

@@ -194,6 +194,7 @@ def test_the_accounts_of_quotes_and_market_data_close(built: Desk) -> None:
     )
 
 
+@pytest.mark.slow
 def test_late_quotes_give_what_a_full_refresh_gives_with_any_number_of_quoters(built: Desk) -> None:
     tables = ("silver.quote_hours", "silver.quote_carry", "silver.quote_intervals",
               *(f"gold.{model}" for model in MODELS))  # fmt: skip

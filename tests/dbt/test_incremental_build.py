@@ -135,6 +135,7 @@ def test_late_rows_of_three_hours_rebuild_exactly_their_parts_and_equal_a_full_r
     assert desk.fingerprints() == incremental
 
 
+@pytest.mark.slow
 def test_a_select_build_in_between_loses_nothing(desk: Desk) -> None:
     fill(desk)
     desk.build()
@@ -189,6 +190,7 @@ def test_a_security_that_arrives_late_joins_the_trades_parked_for_it(desk: Desk)
     assert desk.fingerprints() == incremental
 
 
+@pytest.mark.slow
 def test_a_back_dated_security_change_touches_only_the_hours_it_covers(desk: Desk) -> None:
     fill(desk)
     desk.land("securities", [security(0, asOf="2025-10-02T18:00:00Z", issuer="Later")])
@@ -208,6 +210,7 @@ def test_a_back_dated_security_change_touches_only_the_hours_it_covers(desk: Des
     assert desk.fingerprints() == incremental
 
 
+@pytest.mark.slow
 def test_a_ranged_build_recomputes_its_days_and_leaves_the_pin(desk: Desk) -> None:
     fill(desk)
     first = desk.build()
@@ -229,6 +232,7 @@ def test_a_ranged_build_recomputes_its_days_and_leaves_the_pin(desk: Desk) -> No
     assert desk.fingerprints() == incremental
 
 
+@pytest.mark.slow
 def test_a_ranged_build_stands_news_of_other_days_and_leaves_them_to_the_next(desk: Desk) -> None:
     fill(desk)
     desk.build()

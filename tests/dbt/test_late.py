@@ -133,6 +133,7 @@ def iso(ns: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ns % SECOND:09d}Z"
 
 
+@pytest.mark.slow
 def test_every_row_is_judged_by_what_had_landed_before_it(desk: Desk, clock: type[Clock]) -> None:
     commits = batches(6)
     assert len({at.hour for at, _ in commits}) >= 3

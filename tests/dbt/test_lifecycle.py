@@ -83,6 +83,7 @@ def test_silver_and_candles_hold_current_trades_only_and_the_account_says_what_b
     ) == [(len(became), current, copies, len(became) - current - copies)]
 
 
+@pytest.mark.slow
 def test_late_corrections_rebuild_what_a_full_refresh_would(
     corrected: tuple[Desk, list[Message]],
 ) -> None:

@@ -89,6 +89,7 @@ def test_outliers_are_kept_out_of_candles_and_listed(
     ]
 
 
+@pytest.mark.slow
 def test_late_prints_judge_anew_what_a_full_refresh_would(
     judged: tuple[Desk, list[list[tuple[datetime, Fraction]]]],
 ) -> None:

@@ -240,6 +240,7 @@ def lose_a_row(file: Path) -> None:
     rows.head(-1).write_parquet(file)
 
 
+@pytest.mark.slow
 def test_a_row_lost_from_bronze_stops_the_plain_build_until_it_is_back(desk: Desk) -> None:
     desk.land("trades", [trade(n, f"12:00:0{n}") for n in range(5)], unit="kafka:trades/0")
     before = desk.build()
@@ -267,6 +268,7 @@ def test_a_row_lost_from_bronze_stops_the_plain_build_until_it_is_back(desk: Des
     assert not [account for account in reconcile(desk.settings) if account.is_open]
 
 
+@pytest.mark.slow
 def test_leaving_out_one_invariant_test_publishes_nothing_and_a_finding_may_be_left_out(
     desk: Desk,
 ) -> None:

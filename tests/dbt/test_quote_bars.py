@@ -86,6 +86,7 @@ def test_a_stocks_bars_open_with_the_quote_in_force_like_the_vendors(desk: Desk)
     assert bars(desk, "AIG") == expected
 
 
+@pytest.mark.slow
 def test_late_quotes_rebuild_to_the_same_as_a_full_refresh(desk: Desk) -> None:
     incremental = desk.fingerprints()
     desk.build("--full-refresh", *MODELS)

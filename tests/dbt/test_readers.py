@@ -41,7 +41,7 @@ def read_until(stop: Event, path: str, found: "Queue[object]") -> None:
             with duckdb.connect(path, read_only=True) as conn:
                 seen.add(conn.execute(ONE_TRUTH).fetchall()[0])
             reads += 1
-            time.sleep(0.2)  # a person's pace: the builds need the cores, too
+            time.sleep(0.8)  # a person's pace: the builds need the cores, too
     except Exception as error:
         found.put(error)
         return
@@ -66,7 +66,12 @@ def dbt_build(desk: Desk, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(Path(sys.executable).parent / "dbt"), "build", *arguments],
         cwd=PROJECT / "dbt",
-        env={**os.environ, "LAKE_URI": str(desk.root), "DBT_TARGET_PATH": str(desk.target)},
+        env={
+            **os.environ,
+            "LAKE_URI": str(desk.root),
+            "DBT_TARGET_PATH": str(desk.target),
+            "TICKLAKE_MODELS": desk.models,
+        },
         capture_output=True,
         text=True,
         check=False,

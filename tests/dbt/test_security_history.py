@@ -144,6 +144,7 @@ def test_words_for_nothing_are_null_but_a_ticker_is_not_such_a_word(desk: Desk) 
     assert stated == [(None, None, None, "NA", "ACTIVE")]
 
 
+@pytest.mark.slow
 def test_a_late_statement_splits_the_version_it_falls_into(desk: Desk) -> None:
     second = "2025-09-02T00:00:00Z"
     desk.land(

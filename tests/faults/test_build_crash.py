@@ -20,7 +20,7 @@ from tests.builder import Builder, Ended
 from tests.desk import Desk, trade
 
 SEEDS = min(20, int(os.environ.get("TICKLAKE_SEEDS", "1")))  # six seconds each
-STAGES = ("first", "late")
+STAGES = (pytest.param("first", marks=pytest.mark.slow), "late")
 PUBLISH_POINTS = (
     "publish.files_written:2",
     "publish.table.files_synced:2",
@@ -29,7 +29,7 @@ PUBLISH_POINTS = (
     "publish.recorded",
     "publish.swapping",
 )
-OFTEN = ("publish.table.committed:3", "publish.recorded")
+OFTEN = ("publish.table.committed:3",)
 PUBLISH_STEPS = [
     pytest.param(point, marks=() if point in OFTEN else pytest.mark.slow)
     for point in PUBLISH_POINTS

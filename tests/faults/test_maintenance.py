@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from contracts import registry
-from lake import delta_log, delta_table, holds, lakehouse, ledger, pins, rebuild
+from lake import delta_log, delta_table, holds, lakehouse, ledger, pins, published_table, rebuild
 from lake.bronze import BronzeWriter, PositionTaken
 from lake.build_end import DIRTY
 from lake.lakehouse import connect
@@ -281,12 +281,12 @@ PRICES = Model("gold", "prices", "table", part="strftime(hour, '%Y-%m-%dT%H')")
 
 
 @pytest.fixture
-def published(landed: Landed) -> Iterator[Landed]:
+def published(landed: Landed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Landed]:
     """gold.prices, 200 rows of two hours, in many files for each hour."""
     with duckdb.connect() as conn:
         conn.execute("set TimeZone = 'UTC'; set threads = 1")
-        conn.execute("set partitioned_write_max_open_files = 1")
-        conn.execute("set partitioned_write_flush_threshold = 1")
+        conn.execute("set global partitioned_write_max_open_files = 1")
+        monkeypatch.setattr(published_table, "SORTED_AT_ONCE", 1)
         conn.execute(STATE_SQL + "create schema gold;")
         conn.execute(
             "create table gold.prices as select timestamptz '2025-10-02 10:00:00+00' + "

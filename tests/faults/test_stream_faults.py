@@ -23,6 +23,8 @@ from tests.faults.records import sound
 from tests.faults.world import World
 from tests.following import following, wait_for
 
+pytestmark = pytest.mark.slow
+
 PARTITIONS = 2
 PAST_EACH, PAST = 40, 320  # trades in each of eight hours
 WIDTHS = ("1s", "10s", "1m", "1h", "1d")

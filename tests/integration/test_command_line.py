@@ -23,7 +23,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ticklake(lake: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, without Kafka unless the test names a broker."""
-    given = {"LAKE_URI": str(lake), "TICKLAKE_KAFKA_BOOTSTRAP": "", **environment}
+    given = {"LAKE_URI": str(lake), "TICKLAKE_KAFKA_BOOTSTRAP": "", "TICKLAKE_MODELS": "core"}
+    given |= environment
     return subprocess.run(
         [sys.executable, "-m", "ticklake.cli", *arguments],
         env={**os.environ, **given},

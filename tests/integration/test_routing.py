@@ -21,6 +21,8 @@ from ingestion.sources.generator import GeneratorSource, Unit
 from lake.bronze import BronzeWriter
 from tests.desk import Desk
 
+pytestmark = pytest.mark.slow
+
 PLAN = Plan(
     seed=31,
     days=(date(2025, 10, 2), date(2025, 10, 3)),

@@ -102,6 +102,28 @@
 {%- endmacro %}
 
 
+{# +1 where the initiator bought by the side that was stated, -1 where it sold. A source whose
+   `side_perspective` is reporter states the side of the dealer who reports, the other one (D07). #}
+{% macro stated_direction(t) -%}
+    {%- set reporters = [] -%}
+    {%- for source, whose in var('side_perspective').items() -%}
+        {%- if whose not in ['initiator', 'reporter'] -%}
+            {%- do exceptions.raise_compiler_error(
+                "variable side_perspective says '" ~ whose ~ "' of " ~ source
+                ~ "; a source states the side of its initiator or of its reporter"
+            ) -%}
+        {%- endif -%}
+        {%- if whose == 'reporter' -%}{%- do reporters.append(source) -%}{%- endif -%}
+    {%- endfor -%}
+    {%- set initiator_bought = "case " ~ t ~ ".side when 'B' then 1 when 'S' then -1 end" -%}
+    {%- if reporters -%}
+        {{ initiator_bought }} * case when {{ t }}.source in ({{ quoted_list(reporters) }}) then -1 else 1 end
+    {%- else -%}
+        {{ initiator_bought }}
+    {%- endif -%}
+{%- endmacro %}
+
+
 {# Trades with their `direction` (+1 buyer-initiated, -1 seller-initiated) and what told it: the
    reported SIDE, else Lee and Ready: the QUOTE test, and at the mid the TICK rule (sign of the last
    price change of the session among the same trades; the first counts as a buy). Without a side and
@@ -138,8 +160,7 @@
     select
         t.*,
         cast(case
-            when t.side = 'B' then 1
-            when t.side = 'S' then -1
+            when t.side is not null then {{ stated_direction('t') }}
             when t.quote_status <> 'OK' then null
             when t.twice_price <> t.twice_mid then sign(t.twice_price - t.twice_mid)
             else k.tick
