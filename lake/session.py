@@ -79,6 +79,8 @@ class Session:
             self.before = dict(conn.execute("select dataset, version from build.pin").fetchall())
             newest = pins.newest(self.layout)
             self.now = newest if self.upto is None else self.upto
+            if self.upto is not None and self._is_overtaken(conn):
+                self.now, self.left_out = newest, frozenset()
             if any(
                 version > self.now.get(name, -1)
                 for name, version in self.before.items()
@@ -167,6 +169,15 @@ class Session:
     def is_ranged(self) -> bool:
         """Does this build keep to a range of days?"""
         return self.settings.build_from is not None
+
+    def _is_overtaken(self, conn: DuckDBPyConnection) -> bool:
+        """Did a build in a shell, which waits for nobody, come between the look at what stands and
+        this build? What it got on to, or left half done, does not stand any more."""
+        assert self.upto is not None
+        left = f"select count(*) from audit.dirty where is_open and not {IS_SEED}"
+        return bool(conn.execute(left).fetchall()[0][0]) or any(
+            version > self.upto.get(name, -1) for name, version in self.before.items()
+        )
 
     def _event_news(self, dataset: str) -> tuple[str, str]:
         if not self.is_ranged:

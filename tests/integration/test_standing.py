@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from lake import standing
@@ -79,6 +81,24 @@ def test_a_build_runs_what_news_can_reach_and_a_full_refresh_finds_nothing_else(
 
     assert desk.build("--full-refresh").number == built.publication
     assert looks_at_everything(desk), "a build in a shell leaves no mark"
+
+
+def test_what_a_build_in_a_shell_left_half_done_is_not_taken_to_stand(desk: Desk) -> None:
+    open_marks = "select count(*) from audit.dirty where is_open and model = 'gold.best_quotes'"
+
+    def dbt(arguments: Sequence[str], *more: Any) -> int:
+        """A build in a shell dies just before this one begins."""
+        with duckdb.connect(str(desk.layout.warehouse)) as conn:
+            conn.execute("insert into audit.dirty values ('x', 'gold.best_quotes', 'BOND_1', "
+                         "'2025-10-02 15:00:00+00', null, false, true)")  # fmt: skip
+        return dbt_process(arguments, *more)
+
+    assert build(desk.settings).advanced
+    desk.land("trades", [trade(9, "15:09:00")], unit="kafka:trades/0")
+    assert not build(desk.settings, dbt=dbt).advanced
+    assert desk.query(open_marks, "warehouse") == [(1,)]
+    assert build(desk.settings).advanced
+    assert desk.query(open_marks, "warehouse") == [(0,)]
 
 
 def test_what_computes_otherwise_looks_at_everything(
