@@ -164,9 +164,16 @@ def rule(code: RejectCode, holds: pl.Expr, says: str = "", sql: str = "") -> Any
         error=code.value,
         title=columns,
         description=says,
-        statistics={"sql": sql},
+        statistics={"sql": sql, "holds": holds},
     )
     return declare(check)
+
+
+def keeps(contract: Contract) -> pl.Expr:
+    """Does a row keep the contract? Every rule of it as one, without the reasons."""
+    rules = [check.statistics["holds"].fill_null(True) for check in contract.schema.checks]
+    filled = [pl.col(c.name).is_not_null() for c in contract.columns if c.never_null]
+    return pl.all_horizontal(*rules, *filled)
 
 
 def sql_rules(contract: Contract) -> list[tuple[tuple[str, ...], str]]:

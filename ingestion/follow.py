@@ -27,7 +27,9 @@ from lake.settings import Settings
 
 log = structlog.get_logger()
 
-IDLE_SECONDS = 0.02  # between looks at the topics when none of them had a batch ready
+# Between looks at the topics when none of them had a batch ready: while records come, and else.
+BUSY_SECONDS = 0.005
+IDLE_SECONDS = 0.02
 ONE_SHOT_SECONDS = 600.0  # a landing that only catches up is waited for
 LONGEST_PAUSE_SECONDS = 30.0
 
@@ -65,7 +67,8 @@ def follow_topics(
             while True:
                 landed = [turn.take() for turn in turns]
                 if not any(landed):
-                    time.sleep(IDLE_SECONDS)
+                    is_busy = any(turn.source.pending for turn in turns)
+                    time.sleep(BUSY_SECONDS if is_busy else IDLE_SECONDS)
                 topics.refresh()
         except KeyboardInterrupt:
             log.info("stopped", reason="interrupted")

@@ -59,6 +59,7 @@ class Sender:
             }
         )
         self.accepted = 0  # records taken over so far
+        self._confirmed = 0
         self._ended = False
         self._failed = 0
         self._why = ""
@@ -67,9 +68,10 @@ class Sender:
 
     @property
     def confirmed(self) -> int:
-        """Records that the broker has for certain."""
-        waiting = 0 if self._ended else len(self._producer)
-        return max(0, self.accepted - self._failed - waiting)
+        """Records that the broker has for certain; never fewer than were read here before."""
+        waiting = 0 if self._ended else len(self._producer)  # and what else the client has to say
+        self._confirmed = max(self._confirmed, self.accepted - self._failed - waiting)
+        return self._confirmed
 
     def __enter__(self) -> Self:
         ask(self._producer, self.settings)

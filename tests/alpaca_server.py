@@ -10,7 +10,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -102,7 +102,8 @@ class Alpaca:
         for connection, wanted in list(self.subscribed.items()):
             heard = [_packed(m) for m in messages if m.get("S") in _symbols(wanted, m["T"])]
             if heard:
-                await connection.send(msgpack.packb(heard))
+                with suppress(ConnectionClosed):  # who was killed hears nothing
+                    await connection.send(msgpack.packb(heard))
 
     def error(self, code: int, message: str) -> None:
         """Send an error to everybody and hang up."""

@@ -117,6 +117,11 @@ class KafkaSource:
             if not self.follow and self._watch.silence_s() > self.settings.kafka_timeout_s:
                 raise BrokerUnreachable(self._silent())
 
+    @property
+    def pending(self) -> int:
+        """Records that were read and not handed over yet."""
+        return self._count
+
     def acknowledge(self, batch: Batch) -> None:
         """Tell the group how far the table is; a failure costs nothing but the advice."""
         if self._share.consumer is None:

@@ -46,7 +46,7 @@ def consumer_config(
         "isolation.level": "read_committed",
         "fetch.queue.backoff.ms": 5,  # the default of 1 s throttles a fast reader
         # The embedded broker answers only when this has passed, news or not.
-        "fetch.wait.max.ms": 50,
+        "fetch.wait.max.ms": 20,
         "session.timeout.ms": int(settings.kafka_session_timeout_s * 1000),
         "heartbeat.interval.ms": min(HEARTBEAT_MS, int(settings.kafka_session_timeout_s * 250)),
         "max.poll.interval.ms": LONGEST_COMMIT_MS,

@@ -19,9 +19,10 @@ NS_PER_MS = 1_000_000
 
 @dataclass(frozen=True)
 class Read:
-    """What of one partition is pending: the last offset and the number of records."""
+    """What of one partition is pending: the offsets that bound it and the number of records."""
 
     number: int
+    first: int
     last: int
     records: int
 
@@ -76,7 +77,7 @@ class Pending:
         numbers, offsets = self._joined("numbers"), self._joined("offsets")
         for number in np.unique(numbers).tolist():
             mine = offsets[numbers == number]
-            yield Read(number, int(mine[-1]), len(mine))
+            yield Read(number, int(mine[0]), int(mine[-1]), len(mine))
 
     def records(self) -> LaidOut:
         """The records, laid end to end."""

@@ -18,10 +18,10 @@ _HOURS = {
 
 def with_eligibility(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with `sets_price` and `adds_volume`; they have conditions, source and their time."""
-    found = rows.filter(pl.col("conditions").is_not_null())
-    if found.is_empty():
+    if rows["conditions"].null_count() == rows.height:
         return rows.with_columns(sets_price=pl.lit(True), adds_volume=pl.lit(True))
     known = rules()
+    found = rows.filter(pl.col("conditions").is_not_null())
     texts = found.select("source", "conditions").unique()
     judged = [(*key, *_judged(known, *key)) for key in texts.iter_rows()]
     columns = ["source", "conditions", "sets_price", "adds_volume", "is_extended"]

@@ -263,8 +263,13 @@ class Judged:
 
 def lateness(rows: pl.DataFrame, width: Width) -> pl.Series:
     """Is each judged row late: had the watermark reached the end of its window?"""
+    return rows.select(late=is_late(width, pl.col("seen_ns"))).to_series()
+
+
+def is_late(width: Width, seen_ns: pl.Expr) -> pl.Expr:
+    """Had the watermark, no lateness taken off, reached the end of a row's window?"""
     end = (pl.col("event_ts_ns") // width.ns + 1) * width.ns
-    return rows.select(late=end <= pl.col("seen_ns") - width.lateness_ns).to_series()
+    return end <= seen_ns - width.lateness_ns
 
 
 def stream_of(unit: str) -> str:

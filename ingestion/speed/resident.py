@@ -17,7 +17,7 @@ from ingestion.speed.landed import DATASETS
 from ingestion.speed.lane import Lane
 from lake.settings import Settings
 
-TICK_SECONDS = 0.04  # from one to the next: more often costs more, a piece 10 ms however small
+TICK_SECONDS = 0.03  # from one to the next: more often costs more, a piece 6 ms however small
 REST_SECONDS = 0.01  # at least, between ticks that take long
 STEP_SECONDS = 0.04
 STOP_SECONDS = 30.0

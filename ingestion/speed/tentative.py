@@ -6,17 +6,14 @@ when its commit is settled, so that an error of this stage is gone within a seco
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import and_
-from typing import Any
 
 import polars as pl
 
-from contracts.base import Contract
+from contracts.base import Contract, keeps
 from ingestion.sources.kafka_records import Pending, Poll
 from ingestion.speed import windows
 from ingestion.speed.eligible import with_eligibility
-from ingestion.speed.engine import lateness, stream_of
+from ingestion.speed.engine import is_late, stream_of
 from ingestion.speed.landed import HEARD, normalised
 from ingestion.speed.rules import rules
 from ingestion.speed.settled import Settled
@@ -39,10 +36,15 @@ class Heard:
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows that were taken in together, and their windows."""
+    """Rows of a topic that were taken in together, as `windows.ordered` gives them.
+
+    `windows` are theirs of the narrowest width (schema windows.PARTS), `spans` the first and last
+    position that was heard of each unit.
+    """
 
     rows: pl.DataFrame
-    windows: Windows
+    windows: pl.DataFrame
+    spans: Mapping[str, tuple[int, int]]
 
 
 @dataclass
@@ -62,33 +64,41 @@ class Tentative:
 
         Returns when each row that counts was received, ns since epoch UTC.
         """
-        rows = _sound(self.contract, heard, self.max_record_bytes)
-        for unit in rows["unit"].unique():
-            self._next[unit] = max(self._next.get(unit, 0), settled.positions.get(unit, 0))
-        first = pl.col("unit").replace_strict(self._next, default=0, return_dtype=pl.Int64)
-        rows = rows.filter(pl.col("position") >= first) if self._next else rows
-        if rows.is_empty():
-            return rows["recv_ts_ns"]
-        self.pieces = (*self.pieces, Piece(rows, _windows(rows, settled)))
-        for unit, last in rows.group_by("unit").agg(pl.col("position").max()).iter_rows():
-            self._next[unit] = last + 1
+        received = [
+            self._add(topic, [one for one in heard if one.topic == topic], settled)
+            for topic in sorted({one.topic for one in heard})
+        ]
+        return pl.concat(received)
+
+    def _add(self, topic: str, heard: Sequence[Heard], settled: Settled) -> pl.Series:
+        pending = Pending([one.poll for one in heard])
+        units = {number: unit for one in heard for number, unit in one.units.items()}
+        spans = {units[read.number]: (read.first, read.last) for read in pending.read()}
+        first = {
+            unit: max(self._next.get(unit, 0), settled.positions.get(unit, 0)) for unit in spans
+        }
+        rows = _sound(self.contract, topic, pending, units, self.max_record_bytes)
+        if any(first[unit] > begins for unit, (begins, _) in spans.items()):
+            rows = _from(rows, first)
+        if rows.height:
+            # The partitions of a topic are one stream.
+            stream = pl.lit(stream_of(next(iter(spans))))
+            rows = windows.ordered(with_eligibility(rows.with_columns(stream=stream)))
+            self.pieces = (*self.pieces, _piece(rows, spans, settled))
+        self._next |= {unit: max(first[unit], last + 1) for unit, (_, last) in spans.items()}
         return rows["recv_ts_ns"]
 
     def settle(self, settled: Settled) -> None:
         """Drop what is settled now."""
-        mine = {unit: at for unit, at in settled.positions.items() if unit in self._next}
-        if not mine:
-            return
-        for unit, position in mine.items():
-            self._next[unit] = max(self._next[unit], position)
-        first = pl.col("unit").replace_strict(mine, default=0, return_dtype=pl.Int64)
+        at = {unit: settled.positions.get(unit, 0) for unit in self._next}
+        self._next = {unit: max(place, at[unit]) for unit, place in self._next.items()}
         kept = []
         for piece in self.pieces:
-            rows = piece.rows.filter(pl.col("position") >= first)
-            if rows.height == piece.rows.height:
+            if all(first >= at[unit] for unit, (first, _) in piece.spans.items()):
                 kept.append(piece)
-            elif rows.height:
-                kept.append(Piece(rows, _windows(rows, settled)))
+            elif any(last >= at[unit] for unit, (_, last) in piece.spans.items()):
+                rows = _from(piece.rows, {unit: at[unit] for unit in piece.spans})
+                kept.append(_piece(rows, piece.spans, settled))
         self.pieces = tuple(kept)
 
     def forget(self) -> None:
@@ -99,35 +109,36 @@ class Tentative:
 
 def on_top_of(settled: Settled, pieces: Sequence[Piece]) -> Windows:
     """The open windows with what is on its way, by width."""
-    return {
-        name: windows.merged([opened, *(piece.windows[name] for piece in pieces)])
-        for name, opened in settled.windows.items()
-    }
+    if not pieces:
+        return dict(settled.windows)
+    parts = windows.combined(pl.concat(piece.windows for piece in pieces))
+    found = {}
+    for place, width in enumerate(rules().widths):
+        mine = windows.widened(parts.filter(pl.col("late") & 1 << place == 0), width)
+        found[width.name] = windows.combined(pl.concat([settled.windows[width.name], mine]))
+    return found
 
 
-def _windows(rows: pl.DataFrame, settled: Settled) -> Windows:
-    """Windows of rows; those that are late already, as far as bronze has come, are left out."""
-    streams = {unit: stream_of(unit) for unit in rows["unit"].unique()}
-    stream = pl.col("unit").replace_strict(streams, return_dtype=pl.String)
-    seen = stream.replace_strict(settled.watermarks, default=NOTHING, return_dtype=pl.Int64)
-    judged = rows.with_columns(stream=stream, seen_ns=seen)
-    judged = windows.ordered(with_eligibility(judged))
-    return {w.name: windows.made(judged.filter(~lateness(judged, w)), w) for w in rules().widths}
+def _piece(rows: pl.DataFrame, spans: Mapping[str, tuple[int, int]], settled: Settled) -> Piece:
+    """A piece of ordered rows of one stream, late as far as bronze has come."""
+    seen = pl.lit(NOTHING)
+    if rows.height:
+        seen = pl.lit(settled.watermarks.get(rows["stream"][0], NOTHING))
+    late = (is_late(width, seen) * (1 << place) for place, width in enumerate(rules().widths))
+    judged = rows.with_columns(late=pl.sum_horizontal(late).cast(pl.Int64))
+    return Piece(rows, windows.parts(judged, rules().widths[0]), spans)
 
 
-def _sound(contract: Contract, heard: Sequence[Heard], max_bytes: int) -> pl.DataFrame:
-    """The rows of sound records that become trades."""
-    return pl.concat(
-        _sound_of_topic(contract, topic, [one for one in heard if one.topic == topic], max_bytes)
-        for topic in sorted({one.topic for one in heard})
-    )
+def _from(rows: pl.DataFrame, first: Mapping[str, int]) -> pl.DataFrame:
+    """The rows from a position on, by unit."""
+    begins = pl.col("unit").replace_strict(first, return_dtype=pl.Int64)
+    return rows.filter(pl.col("position") >= begins)
 
 
-def _sound_of_topic(
-    contract: Contract, topic: str, heard: Sequence[Heard], max_bytes: int
+def _sound(
+    contract: Contract, topic: str, pending: Pending, units: Mapping[int, str], max_bytes: int
 ) -> pl.DataFrame:
-    pending = Pending([one.poll for one in heard])
-    units = {number: unit for one in heard for number, unit in one.units.items()}
+    """The rows of sound records that become trades."""
     records: Sequence[bytes] = pending.records()
     origin = pending.provenance(units)
     if contract.dataset == "orders":
@@ -137,7 +148,7 @@ def _sound_of_topic(
     frame = decode_wire(contract, records, max_bytes).frame
     where = origin[frame["i"]].with_columns(source=pl.lit(topic))
     frame = pl.concat([frame, where], how="horizontal")
-    return normalised(contract.dataset, frame.filter(_keeps(contract, frame)))
+    return normalised(contract.dataset, frame.filter(keeps(contract)))
 
 
 def _trades_alone(
@@ -149,16 +160,3 @@ def _trades_alone(
     ]
     return [records[place] for place in places], origin[places]
 
-
-def _keeps(contract: Contract, frame: pl.DataFrame) -> pl.Series:
-    """Does each row keep the contract? The rules of `ingestion.check`, without the reasons.
-
-    Finding reasons costs 10 ms however few rows there are, too much for every 40 ms.
-    """
-    from pandera.api.polars.types import PolarsData
-
-    data: Any = PolarsData(frame.lazy().select(*contract.schema.columns))
-    broken = [check._check_fn(data) for check in contract.schema.checks]
-    kept = [rule.to_series() for rule in pl.collect_all(broken)]
-    kept += [frame[c.name].is_not_null() for c in contract.columns if c.never_null]
-    return reduce(and_, kept)

@@ -45,6 +45,10 @@ WINDOWS = pl.Schema(
     }
 )
 
+# Windows by venue alone, null where none is told; `late` has a bit for each width, from the
+# narrowest on, for which their rows come too late.
+PARTS = pl.Schema({**WINDOWS, "late": pl.Int64})
+
 _HALF = 50_000  # of the five digits that price x quantity has more than it keeps
 
 
@@ -74,6 +78,33 @@ def _amount(rows: pl.DataFrame) -> pl.Series:
 def made(rows: pl.DataFrame, width: Width) -> pl.DataFrame:
     """Windows of `ordered` rows (schema WINDOWS): for each venue, and for all together."""
     rows = rows.with_row_index("place")
+    by_venue = _by_venue(rows, width)
+    of_all = by_venue
+    if by_venue["venue"].null_count() < by_venue.height:
+        of_all = by_venue.group_by("stream", "instrument_id", "start_ns").agg(
+            pl.col("first", "low").min(),
+            pl.col("last", "high").max(),
+            pl.col("volume", "trade_count", "vwap_notional", "vwap_quantity").sum(),
+        )
+    both = [of_all.with_columns(venue=pl.lit(ALL)), by_venue.filter(pl.col("venue").is_not_null())]
+    return _marked(pl.concat(both, how="diagonal"), rows, WINDOWS)
+
+
+def parts(rows: pl.DataFrame, width: Width) -> pl.DataFrame:
+    """Windows of `ordered` rows that have `late` (schema PARTS), of which `widened` makes wider."""
+    rows = rows.with_row_index("place")
+    return _marked(_by_venue(rows, width, "late"), rows, PARTS)
+
+
+def widened(parts: pl.DataFrame, width: Width) -> pl.DataFrame:
+    """Parts as windows of a width (schema WINDOWS), with several of the same keys: `combined`."""
+    named = parts.filter(pl.col("venue").is_not_null())
+    every = pl.concat([parts.with_columns(venue=pl.lit(ALL)), named])
+    start = pl.col("start_ns") // width.ns * width.ns
+    return every.with_columns(start).select(WINDOWS.names())
+
+
+def _by_venue(rows: pl.DataFrame, width: Width, *also: str) -> pl.DataFrame:
     start = (pl.col("event_ts_ns") // width.ns * width.ns).alias("start_ns")
     sets, adds = pl.col("sets_price"), pl.col("adds_volume")
     if rows["sets_price"].all() and rows["adds_volume"].all():
@@ -90,16 +121,7 @@ def made(rows: pl.DataFrame, width: Width) -> pl.DataFrame:
         names = {"quantity": "added", "price": "priced", "place": "placed"}
         sums = _sums(lambda name: pl.col(names.get(name) or name), adds.sum())
         sums["vwap_quantity"] = pl.col("paid_for").sum()
-    by_venue = rows.group_by("stream", "instrument_id", "venue", start).agg(**sums)
-    of_all = by_venue
-    if by_venue["venue"].null_count() < by_venue.height:
-        of_all = by_venue.group_by("stream", "instrument_id", "start_ns").agg(
-            pl.col("first", "low").min(),
-            pl.col("last", "high").max(),
-            pl.col("volume", "trade_count", "vwap_notional", "vwap_quantity").sum(),
-        )
-    both = [of_all.with_columns(venue=pl.lit(ALL)), by_venue.filter(pl.col("venue").is_not_null())]
-    return _marked(pl.concat(both, how="diagonal"), rows)
+    return rows.group_by("stream", "instrument_id", "venue", start, *also).agg(**sums)
 
 
 def _sums(of, count: pl.Expr) -> dict[str, pl.Expr]:  # type: ignore[no-untyped-def]
@@ -115,54 +137,46 @@ def _sums(of, count: pl.Expr) -> dict[str, pl.Expr]:  # type: ignore[no-untyped-
     }
 
 
-def _marked(windows: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+def _marked(windows: pl.DataFrame, rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     """The marks of open and close instead of their places among the rows."""
-    marks = rows.select(list(_MARK))
-    opens = marks[windows["first"]] if windows["first"].null_count() == 0 else None
-    closes = marks[windows["last"]] if windows["last"].null_count() == 0 else None
-    if opens is None or closes is None:
-        placed = rows.select("place", *_MARK)
-        opens, closes = (
-            windows.select(place=name).join(placed, on="place", how="left", maintain_order="left")
-            for name in ("first", "last")
-        )
-        opens, closes = opens.drop("place"), closes.drop("place")
-    named = [
-        part.rename({name: f"{end}_{name}" for name in _MARK})
-        for end, part in (("open", opens), ("close", closes))
-    ]
-    return pl.concat([windows, *named], how="horizontal").select(
-        pl.col(name).cast(dtype) for name, dtype in WINDOWS.items()
+    ends = {"open": windows["first"], "close": windows["last"]}
+    marks = rows.select(
+        pl.col(name).gather(place).alias(f"{end}_{name}")
+        for end, place in ends.items()
+        for name in _MARK
     )
+    return windows.hstack(marks).select(pl.col(n).cast(dtype) for n, dtype in schema.items())
 
 
-def merged(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Windows of the same keys put together, whatever the order of the parts."""
-    filled = [part for part in parts if part.height]
+def merged(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Windows of the same keys put together, whatever the order; a frame has its keys once."""
+    filled = [frame for frame in frames if frame.height]
     if not filled:
         return pl.DataFrame(schema=WINDOWS)
-    if len(filled) == 1:
-        return filled[0]
-    every = pl.concat(filled)
-    twice = pl.struct(KEYS).is_duplicated()
+    return filled[0] if len(filled) == 1 else combined(pl.concat(filled))
+
+
+def combined(every: pl.DataFrame) -> pl.DataFrame:
+    """Windows (schema WINDOWS or PARTS), those of the same keys put together."""
+    keys = [name for name in (*KEYS, "late") if name in every.columns]
+    twice = pl.struct(keys).is_duplicated()
     shared = every.filter(twice)
     if shared.is_empty():
         return every
-    sums = shared.group_by(KEYS).agg(
+    sums = shared.group_by(keys).agg(
         pl.col("high").max(),
         pl.col("low").min(),
         pl.col("volume", "trade_count", "vwap_notional", "vwap_quantity").sum(),
     )
-    together = sums.join(_end(shared, "open"), on=KEYS, how="left").join(
-        _end(shared, "close"), on=KEYS, how="left"
-    )
-    return pl.concat([every.filter(~twice), together.select(WINDOWS.names())])
+    for end in ("open", "close"):
+        sums = sums.join(_end(shared, end, keys), on=keys, how="left", nulls_equal=True)
+    return pl.concat([every.filter(~twice), sums.select(every.columns)])
 
 
-def _end(windows: pl.DataFrame, end: str) -> pl.DataFrame:
+def _end(windows: pl.DataFrame, end: str, keys: Sequence[str]) -> pl.DataFrame:
     """The first open, or the last close, of windows of the same keys."""
     names = [f"{end}_{name}" for name in _MARK]
     order = [f"{end}_{name}" for name in ORDER]
     priced = windows.filter(pl.col(f"{end}_price").is_not_null()).sort(order, nulls_last=True)
-    groups = priced.select(*KEYS, *names).group_by(KEYS, maintain_order=True)
+    groups = priced.select(*keys, *names).group_by(keys, maintain_order=True)
     return groups.first() if end == "open" else groups.last()

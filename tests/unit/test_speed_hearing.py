@@ -1,8 +1,10 @@
 """What was heard is in candles before it lands, and never twice: the half that ticks."""
 
-import time
+import random
+from collections.abc import Sequence
 
 import numpy as np
+from polars.testing import assert_frame_equal
 
 from contracts import registry
 from ingestion.laid_out import lengths_of
@@ -11,9 +13,11 @@ from ingestion.speed.engine import State
 from ingestion.speed.hearing import Hearing
 from ingestion.speed.settled import Settled
 from ingestion.speed.tentative import on_top_of
+from tests.oracle_speed import Print
 from tests.speed_rows import START, a_print, landed
 
 TOPIC = "market.trades.v1"
+MS = 1_000_000
 UNIT = a_print(0, 0.0, "1").unit
 
 
@@ -23,17 +27,30 @@ def hearing() -> Hearing:
 
 def hear(half: Hearing, first: int, count: int) -> None:
     """Say that records at these positions, all of one second, were polled."""
+    hear_prints(half, [a_print(position, 0.0) for position in range(first, first + count)])
+
+
+def hear_prints(half: Hearing, prints: Sequence[Print]) -> None:
+    """Say that a poll brought these."""
     values = [
-        b'{"tradeId":"%d","instrumentId":"AAPL","price":100,"quantity":1,"timestamp":%d,'
-        b'"buySellIndicator":"B"}' % (position, START // 1_000_000)
-        for position in range(first, first + count)
+        b'{"tradeId":"%s","instrumentId":"%s","venue":"%s","price":%s,"quantity":%s,'
+        b'"timestamp":%d,"buySellIndicator":"B"}'
+        % (
+            (p.trade_id or str(p.position)).encode(),
+            p.instrument.encode(),
+            (p.venue or "").encode(),
+            str(p.price).encode(),
+            str(p.quantity).encode(),
+            p.event // MS,
+        )
+        for p in prints
     ]
     poll = Poll(
         lines=b"\n".join(values),
         lengths=lengths_of(values),
-        numbers=np.zeros(count, np.int64),
-        offsets=np.arange(first, first + count),
-        times=np.tile([1, time.time_ns() // 1_000_000], count),
+        numbers=np.zeros(len(prints), np.int64),
+        offsets=np.array([p.position for p in prints], np.int64),
+        times=np.array([[1, p.arrival // MS] for p in prints], np.int64).ravel(),
         delivery_units=None,
     )
     half.hear(TOPIC, poll, {0: UNIT})
@@ -87,3 +104,45 @@ def test_after_beginning_anew_what_was_heard_before_counts_no_more() -> None:
     hear(half, 3, 4)
     half.tick()
     assert trades(half) == 4
+
+
+def test_what_is_heard_makes_the_windows_that_it_makes_when_it_is_settled() -> None:
+    chance = random.Random(7)
+    times = sorted(chance.randrange(1_150) for _ in range(300))  # no window closes
+    prints = [
+        a_print(
+            place,
+            at / 1_000,
+            str(chance.randrange(9_900, 10_100)),
+            arrival=START + at * MS,
+            instrument=chance.choice(["AAPL", "MSFT"]),
+            venue=chance.choice([None, "NYSE", "BATS"]),
+            quantity=chance.randrange(1, 500),
+            trade_id=f"{chance.randrange(1_000)}-{place}",
+        )
+        for place, at in enumerate(times)
+    ]
+    half, state = hearing(), State("trades")
+    half.settled = Settled.of(state)
+    for first in range(0, 300, 70):
+        hear_prints(half, prints[first : first + 70])
+        half.tick()
+    assert half.candles is not None and len(half.candles.pieces) == 5
+    found = on_top_of(*half.candles)
+    assert state.advance(landed([(1, prints)])).is_empty()
+    for width, windows in Settled.of(state).windows.items():
+        assert_frame_equal(found[width], windows, check_row_order=False)
+
+
+def test_what_is_heard_too_late_for_a_second_counts_in_its_ten_seconds() -> None:
+    half, state = hearing(), State("trades")
+    state.advance(landed([(1, [a_print(0, 5.0)])]))
+    half.settled = Settled.of(state, {UNIT: 1})
+    hear_prints(half, [a_print(1, 3.0)])
+    half.tick()
+    assert half.candles is not None
+    counted = {
+        width: windows.filter(venue="ALL").sort("start_ns")["trade_count"].to_list()
+        for width, windows in on_top_of(*half.candles).items()
+    }
+    assert counted == {"1s": [1], "10s": [2], "1m": [2]}
