@@ -159,4 +159,3 @@ def _trades_alone(
         place for place, record in enumerate(records) if _TRADE in record or record[:1] != b"{"
     ]
     return [records[place] for place in places], origin[places]
-

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from ingestion.speed.rules import Width
+from ingestion.speed.rules import Columns, Width
 
 KEYS = ("stream", "instrument_id", "venue", "start_ns")
 ALL = "ALL"
@@ -28,26 +28,25 @@ ORDER = {
 }
 _MARK = {**ORDER, "price": pl.Int64}
 
-WINDOWS = pl.Schema(
-    {
-        "stream": pl.String,
-        "instrument_id": pl.String,
-        "venue": pl.String,
-        "start_ns": pl.Int64,
-        "high": pl.Int64,
-        "low": pl.Int64,
-        "volume": pl.Int128,
-        "trade_count": pl.Int64,
-        "vwap_notional": pl.Int128,
-        "vwap_quantity": pl.Int128,
-        **{f"open_{name}": dtype for name, dtype in _MARK.items()},
-        **{f"close_{name}": dtype for name, dtype in _MARK.items()},
-    }
-)
+_COLUMNS: Columns = {
+    "stream": pl.String,
+    "instrument_id": pl.String,
+    "venue": pl.String,
+    "start_ns": pl.Int64,
+    "high": pl.Int64,
+    "low": pl.Int64,
+    "volume": pl.Int128,
+    "trade_count": pl.Int64,
+    "vwap_notional": pl.Int128,
+    "vwap_quantity": pl.Int128,
+    **{f"open_{name}": dtype for name, dtype in _MARK.items()},
+    **{f"close_{name}": dtype for name, dtype in _MARK.items()},
+}
+WINDOWS = pl.Schema(_COLUMNS)
 
 # Windows by venue alone, null where none is told; `late` has a bit for each width, from the
 # narrowest on, for which their rows come too late.
-PARTS = pl.Schema({**WINDOWS, "late": pl.Int64})
+PARTS = pl.Schema(_COLUMNS | {"late": pl.Int64})
 
 _HALF = 50_000  # of the five digits that price x quantity has more than it keeps
 
