@@ -39,8 +39,10 @@ from ticklake.services.airflow_api import AirflowApi
 from ticklake.services.airflow_env import BY_THE_CLOCK
 
 DAYS = (date(2025, 10, 1), date(2025, 10, 2), date(2025, 10, 3))  # history, and news twice
+WARM = Plan(days=(date(2025, 10, 6),), quotes=500, trades=500, securities=2_000)
 AIRFLOW_S, RESIDENT_S, PARSE_S = 45.0, 15.0, 2.0
 PUBLISHED_WITHIN_S = 600.0
+REST_S = 30.0
 PARSE = """
 import json, time
 from airflow.dag_processing.dagbag import DagBag
@@ -118,10 +120,12 @@ def send(settings: Settings, plan: Plan, day: date) -> int:
 
 
 def resident(settings: Settings, plan: Plan, sent: int) -> Job:
-    """`ingest --follow` and `build --follow` side by side: from the first record handed to the
-    broker, and from the last one that it took, to all of them published."""
-    with _running("ingest", "--follow"), _running("build", "--follow", "--every", "1") as builder:
-        builder.wait_line()
+    """`ingest --follow` and `build --follow` side by side, at rest after a few records: from the
+    first record handed to the broker, and from the last one that it took, to all published."""
+    with _running("ingest", "--follow"), _running("build", "--follow", "--every", "1"):
+        sent += send(settings, WARM, WARM.days[0])
+        published_at(settings, sent)
+        time.sleep(REST_S)  # what the speed layer stores of them is news once more
         began = datetime.now(UTC)
         sent += send(settings, plan, DAYS[2])
         handed = datetime.now(UTC)
@@ -132,30 +136,17 @@ def resident(settings: Settings, plan: Plan, sent: int) -> Job:
     }
 
 
-class _Command:
-    def __init__(self, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "ticklake.cli", *arguments],
-            cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-
-    def wait_line(self) -> str:
-        """What it prints next."""
-        assert self.process.stdout is not None
-        line: str = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"a resident process ended: {self.process.wait()}")
-        return line
-
-
 @contextmanager
-def _running(*arguments: str) -> Iterator[_Command]:
-    command = _Command(*arguments)
+def _running(*arguments: str) -> Iterator[None]:
+    command = subprocess.Popen(
+        [sys.executable, "-m", "ticklake.cli", *arguments],
+        cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     try:
-        yield command
+        yield
     finally:
-        command.process.terminate()
-        command.process.wait()
+        command.terminate()
+        command.wait()
 
 
 def measure(folder: Path, rows: int, history: int, rounds: int) -> Job:

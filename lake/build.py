@@ -28,6 +28,7 @@ _RESULTS = {
 }
 _BEGUN, _SKIPPED = "LogStartLine", "SkippingDetails"
 STARTED = "started"
+NODE_EVENTS = frozenset({*_RESULTS, _BEGUN, _SKIPPED})  # of dbt, that speak of a node
 WAIT_FOR_OTHERS_S = 1800.0
 
 
@@ -71,7 +72,10 @@ Progress = Callable[[ModelResult, int], None]
 """Is told each node twice, and how many there are: with status STARTED, and when it has ended."""
 
 Dbt = Callable[[Sequence[str], Mapping[str, str], Callable[[str], None]], int]
-"""Runs dbt with arguments and an environment, hands on each line it prints; its exit code."""
+"""Runs dbt with arguments and an environment; its exit code.
+
+Hands on its events of NODE_EVENTS and those of errors, each as a line of JSON.
+"""
 
 
 def build(
@@ -154,7 +158,7 @@ def _run(
         if event is None:
             return
         info, data = event["info"], event["data"]
-        if info["name"] in {*_RESULTS, _BEGUN, _SKIPPED}:
+        if info["name"] in NODE_EVENTS:
             node = _node(data)
             if info["name"] == _SKIPPED:
                 node = replace(node, status="skipped")

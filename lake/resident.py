@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lake import pins, records
+from lake import pins, records, speed
 from lake.build import (
     BuildBusy,
     BuildFailed,
@@ -27,6 +27,9 @@ from lake.settings import Settings
 from lake.warm_dbt import WarmDbt, WarmDbtDied
 
 POLL_S = 0.2
+# What is sent at once lands in several commits, a second apart: they are built together.
+QUIET_S = 1.2
+PATIENCE_S = 3.0
 EVERY_S = 5.0
 RETRY_S = 300.0
 
@@ -87,7 +90,7 @@ class _Follower:
             began = time.monotonic()
             found = self._news(began)
             pause = POLL_S
-            if found is not None and self._round(found, began):
+            if found is not None and self._round(self._at_rest(found), began):
                 pause = max(POLL_S, began + self._every_s - time.monotonic())
             time.sleep(pause)
 
@@ -97,6 +100,16 @@ class _Follower:
         if self._built is None or 0 < self._retry_at <= now:
             return found
         return found if found not in (self._built, self._published()) else None
+
+    def _at_rest(self, found: Pin) -> Pin:
+        """What is there when nothing more lands for a moment, or patience ends."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self._built is not None and time.monotonic() < deadline:
+            time.sleep(QUIET_S)
+            before, found = found, pins.versions(layout(self._settings))
+            if all(before.get(name) == found[name] for name in found if name not in speed.TABLES):
+                break
+        return found
 
     def _published(self) -> Pin:
         record = records.current(layout(self._settings))

@@ -20,10 +20,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from lake.build import NODE_EVENTS
 from lake.project import PROJECT, code_files
 
 READY, ENDED = "ticklake_dbt_ready", "ticklake_dbt_ended"
 _STOP_S = 10.0
+# Every event as JSON, those of debugging too, is an eighth of a round with few news.
+_QUIETLY = ("--log-level", "none", "--log-level-file", "info", "--log-format-file", "text")
 
 
 class WarmDbtDied(RuntimeError):
@@ -179,8 +182,18 @@ def _run(request: Mapping[str, Any], manifest: Any) -> None:
 
     os.environ.clear()
     os.environ.update(request["environment"])
-    done = dbtRunner(manifest=manifest).invoke(request["arguments"])
+    done = dbtRunner(manifest=manifest, callbacks=[_hand_on]).invoke(
+        [*request["arguments"], *_QUIETLY]
+    )
     raise SystemExit(0 if done.success else 1)
+
+
+def _hand_on(event: Any) -> None:
+    """Print what the one who asked wants to know."""
+    from google.protobuf.json_format import MessageToJson
+
+    if event.info.name in NODE_EVENTS or event.info.level == "error":
+        print(MessageToJson(event, preserving_proto_field_name=True, indent=None), flush=True)
 
 
 if __name__ == "__main__":
