@@ -48,7 +48,15 @@ def image_variables() -> dict[str, str]:
 
 def told(service: str) -> dict[str, str]:
     """The environment of a service of ours: the image's, then the compose file's."""
-    return image_variables() | {n: plain(v) for n, v in OURS[service]["environment"].items()}
+    given = OURS[service]["environment"]
+    return image_variables() | {n: plain(v) for n, v in given.items() if v is not None}
+
+
+def handed_on(service: str) -> set[str]:
+    """What a service is told only where whoever starts it has set it."""
+    return {
+        name for name, value in SERVICES[service].get("environment", {}).items() if value is None
+    }
 
 
 def copied() -> list[str]:

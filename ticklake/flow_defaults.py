@@ -5,6 +5,7 @@ Read by Airflow each time it parses a DAG, so nothing heavy is imported here.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from ticklake.failures import callbacks
@@ -33,7 +34,7 @@ def flow_defaults(
     to `max_retry_delay`. A run still going after `run_timeout` is failed. `priority_weight` is
     its tasks' place in the queue of every pool, whatever comes after them; None: Airflow's rule,
     a task weighs as many as the tasks that wait for it. A run that is not done `late_after` it
-    was queued is noted as late, and goes on. Every failure leaves a note: docs/failures.md.
+    was first queued is noted as late, and goes on. Every failure leaves a note: docs/failures.md.
     """
     tasks: dict[str, Any] = {
         "owner": OWNER,
@@ -61,9 +62,12 @@ def flow_defaults(
 
 
 def _deadline(late_after: timedelta) -> Any:
+    from airflow.configuration import conf
     from airflow.sdk.definitions.callback import SyncCallback
-    from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+    from airflow.sdk.definitions.deadline import DeadlineAlert
 
-    return DeadlineAlert(
-        DeadlineReference.DAGRUN_QUEUED_AT, late_after, SyncCallback(callbacks.run_late)
-    )
+    from ticklake.flow_deadline import QueuedAt
+
+    if not Path(conf.get_mandatory_value("core", "plugins_folder"), "deadlines.py").exists():
+        return None  # an Airflow without our plugins could make no run of a flow that has one
+    return DeadlineAlert(QueuedAt(), late_after, SyncCallback(callbacks.run_late))

@@ -20,6 +20,9 @@ if "airflow" not in sys.modules:
     atexit.register(shutil.rmtree, _home, ignore_errors=True)
     os.environ["AIRFLOW_HOME"] = _home
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(
+        DAGS.parent / "ticklake/services/airflow_plugins"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from tests.containers import (
     SERVICES,
     TEXT,
     airflow_settings,
+    handed_on,
     image_variables,
     plain,
     published,
@@ -236,7 +237,8 @@ def test_every_setting_named_is_one_of_airflow_or_ours() -> None:
     dbt = {"DBT_PROJECT_DIR", "DBT_PROFILES_DIR", "DBT_TARGET_PATH", "DBT_LOG_PATH"}
     system = {"AIRFLOW_HOME", "PATH", "PYTHONUNBUFFERED"}
     for name in OURS:
-        assert told(name).keys() <= airflow_settings() | ours | dbt | system
+        known = airflow_settings() | ours | dbt | system
+        assert told(name).keys() | handed_on(name) <= known
 
 
 def test_the_settings_are_such_as_start() -> None:
@@ -287,7 +289,15 @@ def test_the_example_names_every_variable_and_holds_no_secret() -> None:
     given = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
     assert given == dict.fromkeys(re.findall(r"\$\{(\w+):\?", TEXT), "")
     optional = dict(re.findall(r"^#(\w+)=(.*)$", text, re.MULTILINE))
-    assert optional == dict(re.findall(r"\$\{(\w+):-([^}]+)\}", TEXT))
+    unset = dict.fromkeys(set[str]().union(*map(handed_on, SERVICES)), "")
+    assert optional == dict(re.findall(r"\$\{(\w+):-([^}]+)\}", TEXT)) | unset
+
+
+@pytest.mark.parametrize("service", AIRFLOW)
+def test_whoever_runs_flows_is_told_whom_to_tell_and_where_to_publish_if_anybody_is(
+    service: str,
+) -> None:
+    assert handed_on(service) == {"TICKLAKE_ALERT_WEBHOOK", "TICKLAKE_POSTGRES"}
 
 
 def test_the_readme_s_lines_make_secrets_that_fit(tmp_path: Path) -> None:
