@@ -103,6 +103,38 @@ def test_an_error_that_passes_is_left_as_it_is() -> None:
         raise BrokerUnreachable("no Kafka broker answers")
 
 
+CLEAR = """
+from airflow.api.common.trigger_dag import trigger_dag
+from airflow.models.deadline import Deadline
+from airflow.models.taskinstance import clear_task_instances
+from airflow.utils.session import create_session
+from airflow.utils.types import DagRunTriggeredByType
+from sqlalchemy import select
+with create_session() as session:
+    run = trigger_dag("live", triggered_by=DagRunTriggeredByType.TEST, session=session)
+    session.flush()
+    due = session.scalars(select(Deadline).where(Deadline.dagrun_id == run.id)).all()
+    late_after = [alert.deadline_time - run.queued_at for alert in due]
+    clear_task_instances(run.get_task_instances(session=session), session)
+    print("RESULT", late_after, run.state)
+"""
+
+
+def test_a_run_that_may_be_late_can_be_cleared(tmp_path: Path, dag_folder: Path) -> None:
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dag_folder),
+    }
+    airflow = [sys.executable, "-m", "airflow"]
+    script = [sys.executable, "-c", CLEAR]
+    for command in ([*airflow, "db", "migrate"], [*airflow, "dags", "reserialize"], script):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+    told = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert told == ["RESULT [datetime.timedelta(seconds=1200)] queued"]
+
+
 DEADLINE = {"id": "d1", "deadline_time": "2025-10-02T00:20:00Z"}
 LATE_RUN = {
     "dag_id": "live",
