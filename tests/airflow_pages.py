@@ -73,12 +73,14 @@ class AirflowPages:
         form.get_by_text("Backfill", exact=True).click()
         for day in (first, last):
             form.get_by_text("Select date and time").first.click()
-            self.page.get_by_placeholder("YYYY/MM/DD").fill(f"{day:%Y/%m/%d}")
+            typed = self.page.get_by_placeholder("YYYY/MM/DD")
+            typed.fill(f"{day:%Y/%m/%d}")
             self.page.get_by_placeholder("HH:mm").fill("00:00")
             self.page.keyboard.press("Enter")
             expect(form.get_by_text(f"{day:%b %d, %Y} 00:00")).to_be_visible()
-            if self.page.get_by_placeholder("YYYY/MM/DD").is_visible():
+            if typed.is_visible():
                 self.page.keyboard.press("Escape")
+            expect(typed).to_have_count(0)  # it fades, and the next has the same words
 
     def backfill(self, form: Locator) -> None:
         """Press Run Backfill and see the form close."""
