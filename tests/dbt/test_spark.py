@@ -21,12 +21,14 @@ from tests.desk import Desk, trade
 pytestmark = pytest.mark.slow
 CORE = {
     "silver": ["trade_messages", "trade_chains", "trades_history", "official_closes",
-               "trade_outliers", "quotes_history", "securities_history", "security_versions",
-               "sessions"],
+               "trade_outliers", "quotes_history", "security_restatements",
+               "security_versions", "sessions"],
     "gold": ["candle_windows_1s", "candle_windows_10s", "candle_windows_1m", "candles_1h",
              "candles_1d"],
 }  # fmt: skip
-SELECT = [f"+{name}" for names in CORE.values() for name in names]
+SELECT = [f"+{name}" for names in CORE.values() for name in names] + [
+    "+securities_history"
+]  # a view
 
 
 def quote(number: int, at: str, **more: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 {# on-run-start: find out which parts of bronze are news. #}
 {% macro begin_build() %}
     {% if execute and target.type == 'spark' and flags.WHICH in ['build', 'run'] %}
-        {% do create_functions_on_spark() %}
         {% do create_bronze_on_spark() %}
     {% elif execute and flags.WHICH in ['build', 'run'] %}
         {% do adapter.store_relation('lake_plugin', this, [], '', '', {'step': 'begin'}) %}

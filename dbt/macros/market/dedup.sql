@@ -25,18 +25,24 @@
 {%- endmacro %}
 
 
+{% macro duckdb__sha256_of(text) -%}
+    sha256({{ text }})
+{%- endmacro %}
+
+
 {# Rows of rule `content`: without id or sequence, the k-th equal row of one delivery is an event of
    its own, and the k-th of another delivery is its copy. `parts` is what makes two rows equal. #}
 {% macro counted_contents(landed, parts) %}
+    {% set text -%}
+        concat_ws(chr(31) {%- for part in parts %}, coalesce(({{ part }})::varchar, ''){% endfor %})
+    {%- endset %}
     select
         *,
         row_number() over (partition by delivery_unit, fingerprint order by position) as occurrence
     from (
         select
             *,
-            substr(sha256(concat_ws(
-                chr(31) {%- for part in parts %}, coalesce(({{ part }})::varchar, ''){% endfor %}
-            )), 1, 32) as fingerprint
+            substr({{ sha256_of(text) }}, 1, 32) as fingerprint
         from {{ landed }}
         where dedup_rule = 'content'
     )

@@ -14,9 +14,12 @@
 {# sha256 of the tracked attributes, absent ones empty, set apart by the unit separator. Decimals
    have the scale of their column, so 1.1 and 1.10 are the same text. #}
 {% macro change_hash(alias='') -%}
-    sha256(concat_ws(
-        chr(31) {%- for name in tracked_attributes() %}, coalesce(cast({{ alias ~ '.' if alias }}{{ name }} as varchar), ''){% endfor %}
-    ))
+    {%- set text -%}
+        concat_ws(
+            chr(31) {%- for name in tracked_attributes() %}, coalesce(cast({{ alias ~ '.' if alias }}{{ name }} as varchar), ''){% endfor %}
+        )
+    {%- endset -%}
+    {{ sha256_of(text) }}
 {%- endmacro %}
 
 

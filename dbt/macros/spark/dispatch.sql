@@ -5,6 +5,7 @@
 {% macro iso_weekday(date) -%} {{ adapter.dispatch('iso_weekday')(date) }} {%- endmacro %}
 {% macro minutes(count) -%} {{ adapter.dispatch('minutes')(count) }} {%- endmacro %}
 {% macro hex_of(text) -%} {{ adapter.dispatch('hex_of')(text) }} {%- endmacro %}
+{% macro sha256_of(text) -%} {{ adapter.dispatch('sha256_of')(text) }} {%- endmacro %}
 {% macro prior_prices() -%} {{ adapter.dispatch('prior_prices')() }} {%- endmacro %}
 {% macro canonical(column) -%} {{ adapter.dispatch('canonical')(column) }} {%- endmacro %}
 
@@ -28,6 +29,10 @@
 
 {% macro spark__hex_of(text) -%}
     try_cast(conv({{ text }}, 16, 10) as bigint)
+{%- endmacro %}
+
+{% macro spark__sha256_of(text) -%}
+    sha2({{ text }}, 256)
 {%- endmacro %}
 
 {% macro spark__canonical(column) -%}

@@ -53,12 +53,6 @@
 {% endmacro %}
 
 
-{# Functions that DuckDB has and Spark calls otherwise. #}
-{% macro create_functions_on_spark() %}
-    {% do run_query('create or replace temporary function sha256(x string) returns string return sha2(x, 256)') %}
-{% endmacro %}
-
-
 {# Bronze as `python -m lake.spark` laid it out. #}
 {% macro create_bronze_on_spark() %}
     {% set top = env_var('LAKE_SPARK', '/tmp/ticklake-spark') ~ '/bronze/' %}
