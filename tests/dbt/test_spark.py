@@ -26,9 +26,8 @@ CORE = {
     "gold": ["candle_windows_1s", "candle_windows_10s", "candle_windows_1m", "candles_1h",
              "candles_1d"],
 }  # fmt: skip
-SELECT = [f"+{name}" for names in CORE.values() for name in names] + [
-    "+securities_history"
-]  # a view
+VIEW = "securities_history"
+SELECT = [f"+{name}" for names in [*CORE.values(), [VIEW]] for name in names]
 
 
 def quote(number: int, at: str, **more: Any) -> dict[str, Any]:
