@@ -20,9 +20,10 @@ if "airflow" not in sys.modules:
     atexit.register(shutil.rmtree, _home, ignore_errors=True)
     os.environ["AIRFLOW_HOME"] = _home
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-    os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(
-        DAGS.parent / "ticklake/services/airflow_plugins"
-    )
+
+# Read whenever it is asked for: a worker may have come by Airflow in another test.
+PLUGINS = DAGS.parent / "ticklake" / "services" / "airflow_plugins"
+os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(PLUGINS)
 
 
 @pytest.fixture(scope="session")
