@@ -43,7 +43,7 @@ def security(as_of: str, multiplier: str, name: str) -> dict[str, Any]:
 
 
 def land(desk: Desk) -> None:
-    """Two sessions with ties, copies, corrections, cancels, odd conditions and a fat finger."""
+    """Two sessions with ties, copies, corrections, odd conditions, a fat finger, a restatement."""
     rows = [
         trade(n, f"{13 + n % 7}:{n % 60:02}:{n * 7 % 60:02}.{n * 37 % 1000:03}",
               f"{100 + n % 9}.{n % 10}", n % 13 + 1, instrument=("BOND_1", "AAPL")[n % 2],
@@ -71,6 +71,9 @@ def land(desk: Desk) -> None:
     )
     renamed = security("2025-10-02T15:00:00Z", "0.02", "Bond, renamed")
     desk.land("securities", [security("2025-09-01T00:00:00Z", "0.01", "Bond"), renamed])
+    again = security("2025-10-03T15:00:00Z", "0.02", "Bond, renamed")  # says nothing new
+    corrected = security("2025-09-01T00:00:00Z", "0.01", "Bond 1")  # what was said of that time
+    desk.land("securities", [again, corrected])
 
 
 def spark_python(folder: Path) -> str:
